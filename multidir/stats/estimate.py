@@ -1,0 +1,46 @@
+"""A number with its interval: the only form in which multidir reports a statistic."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from multidir.errors import DesignError
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A value, its interval, how many independent units it rests on, and how it was made.
+
+    An interval that cannot be computed (fewer than two clusters, say) is nan on both sides and prints as
+    `[not estimable]`; it is never a zero-width interval.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+    """Independent units (clusters, usually prompts), not rows."""
+    method: str
+    """`cluster bootstrap`, `jackknife`, `Wilson`, ..."""
+    scale: str = ""
+    """Unit or scale: `share of sentences`, `log-odds`, `cosine`."""
+    level: float = 0.95
+
+    def __post_init__(self) -> None:
+        """Refuse a reversed interval."""
+        if self.low > self.high:
+            raise DesignError(f"interval of {self.value:g} is reversed: [{self.low:g}, {self.high:g}]")
+
+    @property
+    def has_interval(self) -> bool:
+        """Whether both ends are known."""
+        return not (math.isnan(self.low) or math.isnan(self.high))
+
+    def excludes(self, value: float) -> bool:
+        """Whether the interval is known and does not contain the value."""
+        return self.has_interval and not self.low <= value <= self.high
+
+    def __str__(self) -> str:
+        interval = f"[{self.low:.3g}, {self.high:.3g}]" if self.has_interval else "[not estimable]"
+        return f"{self.value:.3g} {interval} ({', '.join(p for p in (self.scale, f'n={self.n}', self.method) if p)})"

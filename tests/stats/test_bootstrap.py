@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from multidir.errors import DesignError
+from multidir.stats.bootstrap import (
+    cluster_bootstrap,
+    draw_weights,
+    jackknife,
+    percentile_estimate,
+    split_halves,
+    weighted_bootstrap,
+)
+from multidir.stats.estimate import Estimate
+from tests.stats.bands import binomial_band
+
+
+def clustered(rng: np.random.Generator, m: int, shared: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """(n,) values with mean 0 and (n,) cluster numbers; rows of a cluster share an offset."""
+    cluster = np.repeat(np.arange(m), rng.integers(2, 8, m))
+    return rng.normal(size=cluster.size) + shared * rng.normal(size=m)[cluster], cluster
+
+
+def test_weights_are_whole_samples(rng: np.random.Generator) -> None:
+    weights = draw_weights(7, 50, rng)
+    assert weights.shape == (50, 7)
+    assert (weights.sum(axis=1) == 7).all()
+    assert (weights == weights.round()).all()
+    with pytest.raises(DesignError, match="at least one cluster"):
+        draw_weights(0, 5, rng)
+
+
+def test_both_paths_agree(rng: np.random.Generator) -> None:
+    x, cluster = clustered(rng, 30)
+    sums, counts = np.bincount(cluster, weights=x), np.bincount(cluster)
+    fast = weighted_bootstrap(lambda w: (w @ sums) / (w @ counts), 30, np.random.default_rng(1), 4000)
+    slow = cluster_bootstrap(lambda rows: x[rows].mean(), cluster, np.random.default_rng(2), 4000)
+    parts = [x[cluster == i] for i in range(30)]
+    listed = cluster_bootstrap(np.mean, parts, np.random.default_rng(2), 4000)
+    assert fast.value == pytest.approx(slow.value)
+    assert (slow.low, slow.high) == pytest.approx((listed.low, listed.high))
+    assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high), abs=0.06)
+    assert fast.n == slow.n == 30
+
+
+def test_single_rows_equal_scipy(rng: np.random.Generator) -> None:
+    x = rng.normal(size=80)
+    ours = cluster_bootstrap(lambda rows: x[rows].mean(), np.arange(80), np.random.default_rng(0), 4000)
+    theirs = stats.bootstrap(
+        (x,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(1)
+    ).confidence_interval
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=0.03)
+
+
+def coverage(rng: np.random.Generator, by_cluster: bool, repeats: int = 400, m: int = 40) -> float:
+    """How often the interval of a clustered mean holds the true mean, 0."""
+    hits = 0
+    for _ in range(repeats):
+        x, cluster = clustered(rng, m)
+        unit = cluster if by_cluster else np.arange(x.size)
+        sums, counts = np.bincount(unit, weights=x), np.bincount(unit)
+        found = weighted_bootstrap(lambda w, s=sums, c=counts: (w @ s) / (w @ c), counts.size, rng, 300)
+        hits += found.low <= 0 <= found.high
+    return hits / repeats
+
+
+def test_coverage_is_nominal(rng: np.random.Generator) -> None:
+    # with 40 clusters the percentile interval is a little narrow: normal instead of t, and the plug-in variance
+    low, high = binomial_band(400, 0.95, slack=0.02)
+    assert low <= coverage(rng, by_cluster=True) <= high
+
+
+def test_resampling_rows_of_clusters_would_be_wrong(rng: np.random.Generator) -> None:
+    low, _ = binomial_band(400, 0.95, slack=0.02)
+    assert coverage(rng, by_cluster=False) < low - 0.1
+
+
+@given(st.integers(2, 12), st.integers(0, 2**32 - 1))
+def test_jackknife_of_a_mean_is_the_t_interval(m: int, seed: int) -> None:
+    x = np.random.default_rng(seed).normal(size=m)
+    found = jackknife(lambda w: (w @ x) / w.sum(axis=1), m)
+    expected = stats.t.interval(0.95, m - 1, x.mean(), stats.sem(x))
+    assert (found.low, found.high) == pytest.approx(expected)
+
+
+def test_jackknife_and_bootstrap_of_a_ratio_agree(rng: np.random.Generator) -> None:
+    num, den = rng.poisson(3, 200).astype(float), rng.integers(5, 15, 200).astype(float)
+
+    def ratio(w: np.ndarray) -> np.ndarray:
+        return (w @ num) / (w @ den)
+
+    a, b = jackknife(ratio, 200), weighted_bootstrap(ratio, 200, rng, 4000)
+    assert (a.low, a.high) == pytest.approx((b.low, b.high), rel=0.02)
+
+
+@pytest.mark.parametrize("m", [1, 2])
+def test_one_cluster_has_no_interval(m: int, rng: np.random.Generator) -> None:
+    x = np.arange(float(m))
+    found = [
+        weighted_bootstrap(lambda w: (w @ x) / w.sum(axis=1), m, rng),
+        cluster_bootstrap(lambda rows: x[rows].mean(), np.arange(m), rng),
+        jackknife(lambda w: (w @ x) / np.where(w.sum(axis=1) > 0, w.sum(axis=1), np.nan), m),
+    ]
+    assert [f.has_interval for f in found] == [m > 1] * 3
+    assert "not estimable" in str(found[0]) or m > 1
+
+
+def test_no_spread_is_no_certainty(rng: np.random.Generator) -> None:
+    constant = weighted_bootstrap(lambda w: w.sum(axis=1) / w.shape[1], 20, rng)
+    assert constant.value == 1
+    assert not constant.has_interval
+
+
+def test_undefined_draws_are_counted() -> None:
+    values = np.arange(100.0)
+    values[:5] = np.nan
+    assert percentile_estimate(50, values, 30).has_interval
+    values[5] = np.nan
+    assert not percentile_estimate(50, values, 30).has_interval
+    infinite = percentile_estimate(1.0, np.r_[np.arange(90.0), [math.inf] * 10], 30)
+    assert infinite.high == math.inf
+    assert infinite.low == pytest.approx(2, abs=1)
+    with pytest.raises(DesignError, match="between 0 and 1, got 95"):
+        percentile_estimate(1.0, values, 30, level=95)
+
+
+def test_no_cluster_at_all_is_refused(rng: np.random.Generator) -> None:
+    with pytest.raises(DesignError, match="at least one cluster, got none"):
+        cluster_bootstrap(np.mean, [], rng)
+
+
+def test_halves_are_complements(rng: np.random.Generator) -> None:
+    first, second = split_halves(7, 30, rng)
+    assert (first.sum(axis=1) == 3).all()
+    assert (first + second == 1).all()
+    assert first.mean(axis=0).std() < 0.2
+    with pytest.raises(DesignError, match="two halves"):
+        split_halves(1, 3, rng)
+
+
+def test_estimate_refuses_a_reversed_interval() -> None:
+    with pytest.raises(DesignError, match="reversed"):
+        Estimate(1.0, 2.0, 0.0, 5, "test")
+    assert Estimate(1.0, 0.5, 2.0, 5, "test").excludes(0)
+    assert not Estimate(1.0, math.nan, math.nan, 5, "test").excludes(0)

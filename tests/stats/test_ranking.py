@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import norm
+from sklearn.metrics import roc_auc_score
+
+from multidir.errors import DesignError
+from multidir.stats.bootstrap import cluster_bootstrap
+from multidir.stats.ranking import auroc, auroc_estimate
+from tests.stats.bands import binomial_band
+
+
+@given(st.lists(st.tuples(st.integers(-3, 3), st.booleans()), min_size=2, max_size=40))
+def test_ties_as_in_scikit_learn(rows: list[tuple[int, bool]]) -> None:
+    scores, labels = (np.array(column) for column in zip(*rows, strict=True))
+    if labels.all() or not labels.any():
+        with pytest.raises(DesignError, match="both classes"):
+            auroc(scores, labels)
+    else:
+        assert auroc(scores, labels) == pytest.approx(roc_auc_score(labels, scores))
+
+
+def test_order_is_all_that_counts(rng: np.random.Generator) -> None:
+    scores, labels = rng.normal(size=50), rng.random(50) < 0.3
+    assert auroc(np.exp(scores), labels) == auroc(scores, labels)
+    assert auroc(-scores, labels) == pytest.approx(1 - auroc(scores, labels))
+    assert auroc(labels.astype(float), labels) == 1
+    assert auroc(np.zeros(50), labels) == 0.5
+
+
+def test_the_fast_path_is_the_slow_one(rng: np.random.Generator) -> None:
+    cluster = rng.integers(0, 25, 300)
+    labels = rng.random(300) < 0.3
+    scores = np.round(rng.normal(size=300) + labels, 1)
+    fast = auroc_estimate(scores, labels, cluster, np.random.default_rng(0), 3000)
+    slow = cluster_bootstrap(lambda i: auroc(scores[i], labels[i]), cluster, np.random.default_rng(1), 1500)
+    assert fast.value == pytest.approx(roc_auc_score(labels, scores))
+    assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high), abs=0.01)
+    assert fast.n == 25
+
+
+def test_coverage(rng: np.random.Generator) -> None:
+    # positives N(1, 1), negatives N(0, 1), both plus an offset N(0, 1) per cluster; pairs within a cluster, one in 40,
+    # are easier, which moves the truth by less than 0.002
+    repeats, m, truth, hits = 300, 40, norm.cdf(1 / 2), 0
+    cluster = np.repeat(np.arange(m), 12)
+    for _ in range(repeats):
+        labels = rng.random(cluster.size) < 0.25
+        scores = rng.normal(size=cluster.size) + labels + rng.normal(size=m)[cluster]
+        found = auroc_estimate(scores, labels, cluster, rng, 300)
+        hits += found.low <= truth <= found.high
+    low, high = binomial_band(repeats, 0.95, slack=0.03)
+    assert low <= hits / repeats <= high
+
+
+def test_what_cannot_be_ranked_is_refused(rng: np.random.Generator) -> None:
+    with pytest.raises(DesignError, match="1 of 3 scores are nan"):
+        auroc(np.array([1, np.nan, 2]), np.array([True, False, True]))
+    with pytest.raises(DesignError, match="one score and one label per row"):
+        auroc(np.ones(3), np.ones(2, dtype=bool))
+    with pytest.raises(DesignError, match="needs its cluster"):
+        auroc_estimate(np.arange(3.0), np.array([True, False, True]), np.arange(2), rng)
+    with pytest.raises(DesignError, match="got 3 positive of 3"):
+        auroc_estimate(np.arange(3.0), np.ones(3, dtype=bool), np.arange(3), rng)
+
+
+def test_one_cluster_has_a_value_but_no_interval(rng: np.random.Generator) -> None:
+    found = auroc_estimate(np.arange(4.0), np.array([False, True, False, True]), np.zeros(4, dtype=int), rng)
+    assert found.value == 0.75
+    assert not found.has_interval
