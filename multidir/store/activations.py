@@ -1,0 +1,295 @@
+"""The activation store: residual-stream activations of traces, aligned with tokens, sentences and labels.
+
+    store = ActivationStore.open(path)
+    store.rows("reasoning", Site(10), store.trace_rows("trace_7"))        (t, d) float32
+    store.window_sums("base", Site(10), "grammar/1", offsets=(-13, -8))   sums per trace and label
+
+Rows are read from memory maps at the offsets of contiguous HDF5 datasets. The format is written down in
+data/README.md.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from functools import cached_property
+from itertools import accumulate
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from multidir.errors import ConfigError, FormatError
+from multidir.linalg.moments import Moments
+from multidir.records.site import Site
+from multidir.records.text import Sentence, Trace
+from multidir.store.gather import Gather
+from multidir.store.label_files import label_file, publish_labels, stored_sums
+from multidir.store.labels import LabelTable, read_table
+from multidir.store.shard_read import Shard
+from multidir.store.spec import Key, StoreSpec, TraceInfo, as_index
+from multidir.store.store_manifest import StoreManifest, changed_files, missing_files
+from multidir.store.windows import Windows, WindowSums, find_windows, grouped_sums
+from multidir.store.writer import StoreWriter
+from multidir.types import FloatArray, IntArray, Role
+
+__all__ = ["ActivationStore", "StoreSpec", "StoreWriter", "TraceInfo", "WindowSums"]
+
+log = logging.getLogger(__name__)
+
+
+class ActivationStore:
+    """A store opened for reading; labels can be put, activations never change."""
+
+    def __init__(self, path: Path, manifest: StoreManifest) -> None:
+        self.path = Path(path)
+        self.manifest = manifest
+        starts = accumulate((record.rows for record in manifest.shards), initial=0)
+        self.shards = [
+            Shard(self.path, record, manifest.spec, start)
+            for record, start in zip(manifest.shards, starts, strict=False)
+        ]
+        self._tables: dict[str, LabelTable] = {}
+        self._gather = Gather(self.shards, manifest.spec)
+
+    @classmethod
+    def open(cls, path: Path) -> Self:
+        """Open a store for reading.
+
+        Raises:
+            FormatError: no store, of a newer version, or files are missing or of another size.
+        """
+        path = Path(path)
+        manifest = StoreManifest.load(path)
+        if problems := missing_files(path, manifest):
+            raise FormatError(f"store {path}: {'; '.join(problems)}; restore the files or capture again")
+        return cls(path, manifest)
+
+    @staticmethod
+    def create(path: Path, spec: StoreSpec) -> StoreWriter:
+        """A writer for a new store, or for one of the same spec that is to be continued or extended.
+
+        Raises:
+            ConfigError: another writer is at work, the spec differs, or the folder cannot be written.
+            FormatError: the folder holds something else, or a broken store.
+        """
+        return StoreWriter(Path(path), spec)
+
+    def __reduce__(self) -> tuple[Any, tuple[Path]]:
+        return type(self).open, (self.path,)
+
+    def __repr__(self) -> str:
+        sets = ", ".join(f"{role} {site}" for role, site in self.spec.keys)
+        return f"ActivationStore({self.n_traces} traces, {self.n_rows} rows of {self.d} {self.spec.dtype}: {sets})"
+
+    @property
+    def spec(self) -> StoreSpec:
+        """What the store holds."""
+        return self.manifest.spec
+
+    @property
+    def sites(self) -> tuple[Site, ...]:
+        """Captured sites."""
+        return self.spec.sites
+
+    @property
+    def roles(self) -> tuple[Role, ...]:
+        """Captured models."""
+        return tuple(dict.fromkeys(role for role, _ in self.spec.keys))
+
+    @property
+    def d(self) -> int:
+        """Width of the residual stream."""
+        return self.spec.d
+
+    @property
+    def n_rows(self) -> int:
+        """Tokens."""
+        return self.manifest.n_rows
+
+    @property
+    def n_traces(self) -> int:
+        """Traces."""
+        return self.manifest.n_traces
+
+    @property
+    def content_hash(self) -> str:
+        """Hash of what made the store, its activations and its labels."""
+        return self.manifest.content_hash
+
+    @cached_property
+    def traces(self) -> tuple[TraceInfo, ...]:
+        """Where each trace lies, in the order of rows."""
+        return tuple(info for shard in self.shards for info in shard.traces)
+
+    @cached_property
+    def _trace_place(self) -> dict[str, int]:
+        return {info.id: i for i, info in enumerate(self.traces)}
+
+    def info(self, trace_id: str) -> TraceInfo:
+        """Where one trace lies.
+
+        Raises:
+            ConfigError: the trace is not in the store.
+        """
+        if trace_id not in self._trace_place:
+            raise ConfigError(f"no trace {trace_id!r} in {self.path}; it holds {self.n_traces}, see store.traces")
+        return self.traces[self._trace_place[trace_id]]
+
+    def trace_rows(self, trace_id: str) -> slice:
+        """Rows of one trace, one per token."""
+        info = self.info(trace_id)
+        return slice(info.row_start, info.row_end)
+
+    def iterate_traces(self) -> Iterator[Trace]:
+        """The traces as records, shard by shard."""
+        for shard in self.shards:
+            yield from shard.whole_traces()
+
+    def trace(self, trace_id: str) -> Trace:
+        """One trace as a record, with token ids and text."""
+        row = self.info(trace_id).row_start
+        shard = next(s for s in self.shards if s.row_start <= row < s.row_end)
+        return next(trace for trace in shard.whole_traces() if trace.id == trace_id)
+
+    def _column(self, name: str) -> IntArray:
+        return np.concatenate([np.zeros(0, np.int32), *(shard.column(name) for shard in self.shards)])
+
+    @cached_property
+    def token_ids(self) -> IntArray:
+        """(n,) int32 token ids."""
+        return self._column("tokens/id")
+
+    @cached_property
+    def position(self) -> IntArray:
+        """(n,) int32: position of each token in its trace, from 0."""
+        return self._column("tokens/position")
+
+    @cached_property
+    def trace_index(self) -> IntArray:
+        """(n,) int32: place in `traces` of the trace of each row."""
+        return np.repeat(np.arange(self.n_traces, dtype=np.int32), [info.n_tokens for info in self.traces])
+
+    def key(self, role: Role, site: Site) -> Key:
+        """The set of activations of a model at a site.
+
+        Raises:
+            ConfigError: it was not captured.
+        """
+        if (role, site) not in self.spec.keys:
+            there = ", ".join(f"{r} {s}" for r, s in self.spec.keys)
+            raise ConfigError(f"{role} {site} is not in {self.path}; it holds {there}")
+        return role, site
+
+    def rows(self, role: Role, site: Site, index: Any) -> FloatArray:
+        """Activations of chosen rows.
+
+        Args:
+            role: `base` or `reasoning`.
+            site: where in the model.
+            index: m row numbers, a slice, a range or a mask over all rows.
+
+        Returns:
+            (m, d) float32, in the order of `index`.
+        """
+        key = self.key(role, site)
+        if isinstance(index, slice) and index.step in (None, 1):
+            return self._gather.stretch(key, *index.indices(self.n_rows)[:2])
+        return self._gather.values(key, as_index(index, self.n_rows))
+
+    def raw_rows(self, role: Role, site: Site, index: Any) -> np.ndarray[Any, Any]:
+        """Stored bits of chosen rows: uint16 for bfloat16, else the floats themselves; (m, d)."""
+        return self._gather.raw(self.key(role, site), as_index(index, self.n_rows))
+
+    def norms(self, role: Role, site: Site) -> FloatArray:
+        """(n,) float32: Euclidean norm of every row, as stored at capture."""
+        key = self.key(role, site)
+        return np.concatenate([np.zeros(0, np.float32), *(shard.norms(key) for shard in self.shards)])
+
+    def mean_norm(self, role: Role, site: Site) -> float:
+        """Mean norm over positions 1 and later; the first token of a text is left out, its norm is often huge."""
+        return float(self.norms(role, site)[self.position > 0].mean(dtype=np.float64))
+
+    def moments(self, role: Role, site: Site) -> Moments:
+        """Per-channel mean and squared deviations over positions 1 and later, float64, without reading rows."""
+        key, zero = self.key(role, site), np.zeros(self.d)
+        total = Moments(0, zero, zero)
+        for shard in self.shards:
+            total = total.merge(shard.moments(key))
+        return total
+
+    @property
+    def annotators(self) -> tuple[str, ...]:
+        """Whose labels are here."""
+        return tuple(self.manifest.labels)
+
+    def put_labels(self, annotator: str, sentences: Iterable[Sentence], window: tuple[int, int] | None = None) -> None:
+        """Add the labels of an annotator, or replace them; activations are not touched.
+
+        Args:
+            annotator: name and version, as in the sentences.
+            sentences: of traces in this store, in any order.
+            window: token offsets over which sums per label are stored with the labels, so that `label_sums`
+                needs no pass over the rows later.
+
+        Raises:
+            AlignmentError: a trace is unknown, a span ends after its trace, or a sentence is there twice.
+            ConfigError: another annotator's sentences, another writer at work, or a folder that cannot be written.
+        """
+        self.manifest = publish_labels(self, annotator, sentences, window)
+        self._tables.pop(annotator, None)
+
+    def label_table(self, annotator: str) -> LabelTable:
+        """Labels of an annotator as columns.
+
+        Raises:
+            ConfigError: the annotator is not in the store.
+            FormatError: the label file is missing or was changed.
+        """
+        if annotator not in self._tables:
+            self._tables[annotator] = read_table(label_file(self.path, self.manifest, annotator), annotator)
+        return self._tables[annotator]
+
+    def labels(self, annotator: str) -> list[Sentence]:
+        """Sentences of an annotator, ordered by trace and index."""
+        return self.label_table(annotator).sentences()
+
+    def windows(self, annotator: str, offsets: tuple[int, int]) -> Windows:
+        """Rows at token offsets from the start of labelled sentences, both ends included."""
+        return find_windows(self.label_table(annotator), self.traces, offsets)
+
+    def window_sums(self, role: Role, site: Site, annotator: str, offsets: tuple[int, int]) -> WindowSums:
+        """Sums of the rows in the windows of labelled sentences, by trace and label; reads those rows only.
+
+        A row in two windows counts twice. Windows that reach position 0 or leave the text are left out.
+
+        Args:
+            role: `base` or `reasoning`.
+            site: where in the model.
+            annotator: whose labels.
+            offsets: first and last token relative to the sentence's first, both included.
+
+        Returns:
+            Sums (t, g, d) float64, counts (t, g), and the g labels in alphabetical order; the same to the last
+            bit however the store is cut into shards.
+        """
+        windows, key = self.windows(annotator, offsets), self.key(role, site)
+        g = len(windows.labels)
+        group = windows.trace * g + windows.label
+        sums, counts = grouped_sums(
+            windows, group, self.n_traces * g, self.d, lambda rows: self._gather.values(key, rows)
+        )
+        return WindowSums(sums.reshape(self.n_traces, g, self.d), counts.reshape(self.n_traces, g), windows.labels)
+
+    def label_sums(self, role: Role, site: Site, annotator: str) -> WindowSums:
+        """Sums stored with the labels, by shard and label: a difference of means without reading rows.
+
+        Raises:
+            ConfigError: the labels were put without a window, or the store was extended since.
+        """
+        sums, counts = stored_sums(self.path, self.manifest, annotator, self.key(role, site))
+        return WindowSums(sums, counts, self.manifest.labels[annotator].labels)
+
+    def verify(self) -> list[str]:
+        """Hash every file again; one sentence per problem, nothing when all is as it was written."""
+        return changed_files(self.path, self.manifest)
