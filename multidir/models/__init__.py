@@ -1,0 +1,1 @@
+"""The transformers adapter: loading, sites, hooks, capture, generation and token bookkeeping."""

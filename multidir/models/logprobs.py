@@ -1,0 +1,48 @@
+"""How likely a model finds texts that are already written, without any steering."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from multidir.models.capture import check_sequences, length_batches, right_padded
+from multidir.models.generate import Generation
+from multidir.models.load import LanguageModel
+
+_LOGITS = 1 << 26
+"""Most logits held at once: 256 MiB in float32."""
+
+
+def mean_logprobs(lm: LanguageModel, generations: Sequence[Generation], batch_tokens: int = 8192) -> list[float | None]:
+    """Mean log-probability per generated token, in nats, teacher-forced; None where nothing was generated.
+
+    The end token counts as generated. The model runs as it is: leave every `steer` first.
+
+    Raises:
+        AlignmentError: an id outside the vocabulary.
+        ConfigError: a text longer than the model's positions.
+    """
+    texts = [generation.token_ids for generation in generations]
+    check_sequences(lm, texts)
+    lengths = [len(ids) for ids in texts]
+    found: list[float | None] = [None] * len(texts)
+    some = [i for i, g in enumerate(generations) if 0 < g.n_prompt < len(g.token_ids)]
+    for batch in length_batches(lengths, some, max(1, min(batch_tokens, _LOGITS // lm.vocab_size))):
+        for index, scores in zip(batch, _scores(lm, [generations[index] for index in batch]), strict=True):
+            found[index] = float(scores.double().mean())
+    return found
+
+
+@torch.inference_mode()
+def _scores(lm: LanguageModel, generations: Sequence[Generation]) -> list[Tensor]:
+    """Log-probability of each generated token, one tensor per generation."""
+    ids, positions = right_padded([generation.token_ids for generation in generations], lm.pad_id)
+    first = min(generation.n_prompt for generation in generations)
+    ids = ids.to(lm.device)
+    logits = lm.model(
+        input_ids=ids, position_ids=positions.to(lm.device), use_cache=False, logits_to_keep=ids.shape[1] - first + 1
+    ).logits[:, :-1]
+    chosen = logits.gather(-1, ids[:, first:, None]).squeeze(-1).float() - logits.float().logsumexp(-1)
+    return [chosen[row, g.n_prompt - first : len(g.token_ids) - first].cpu() for row, g in enumerate(generations)]
