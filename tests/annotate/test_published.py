@@ -31,12 +31,18 @@ def row(**changes: object) -> dict[str, object]:
 def test_sections_and_exact_spans(tmp_path: Path) -> None:
     (trace,) = read_published(write(tmp_path / "t.jsonl", row(), ""))
     assert [s.label for s in trace.sections] == ["initializing", "backtracking", "deduction"]
-    assert [trace.reasoning[s.start : s.end] for s in trace.spans()] == ["Okay, which one.", "Wait, no.", "It is\n blue."]
+    assert [trace.reasoning[s.start : s.end] for s in trace.spans()] == [
+        "Okay, which one.",
+        "Wait, no.",
+        "It is\n blue.",
+    ]
     assert trace.unaligned == ()
 
 
 def test_the_cursor_only_moves_forward() -> None:
-    sections = parse_sections('["a"] No. ["end-section"] ["b"] No. ["end-section"] ["c"] No. ["end-section"]', "No. No.")
+    sections = parse_sections(
+        '["a"] No. ["end-section"] ["b"] No. ["end-section"] ["c"] No. ["end-section"]', "No. No."
+    )
     assert [(s.start, s.end) for s in sections] == [(0, 3), (4, 7), (None, None)]
 
 
@@ -75,7 +81,9 @@ def test_a_broken_line_names_file_and_line(tmp_path: Path) -> None:
 
 def test_labels_of_another_text_are_refused(tmp_path: Path) -> None:
     wrong = write(tmp_path / "t.jsonl", row(), row(id="verbal_1", reasoning="Okay, which one. It is red."))
-    with pytest.raises(AlignmentError, match=r"t\.jsonl:2: trace verbal_1: 2 of 3 sections.*section 1 \('Wait, no\.'\)"):
+    with pytest.raises(
+        AlignmentError, match=r"t\.jsonl:2: trace verbal_1: 2 of 3 sections.*section 1 \('Wait, no\.'\)"
+    ):
         read_published(wrong)
     assert read_published(wrong, max_unaligned=0.7)[1].unaligned == (1, 2)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -60,7 +61,7 @@ def test_every_span_is_exact_but_for_the_judges_edits(traces: list[PublishedTrac
             if section.start is not None:
                 assert trace.reasoning[section.start : section.end].split() == section.text.split()
         spans = trace.spans()
-        assert all(a.end <= b.start for a, b in zip(spans, spans[1:], strict=False))
+        assert all(a.end <= b.start for a, b in pairwise(spans))
 
 
 def test_sections_begin_where_sentences_do(traces: list[PublishedTrace]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import string
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -21,7 +22,10 @@ def pieces(text: str) -> list[str]:
         ("Take a prime, e.g. Seven. Then add one.", ["Take a prime, e.g. Seven.", "Then add one."]),
         ("We came back to the U.S. The trip was long.", ["We came back to the U.S.", "The trip was long."]),
         ("A firm in the U.S. Senate area.", ["A firm in the U.S. Senate area."]),
-        ("See Fig. 3 for it. Is that no. 4? No. It is not.", ["See Fig. 3 for it.", "Is that no. 4?", "No.", "It is not."]),
+        (
+            "See Fig. 3 for it. Is that no. 4? No. It is not.",
+            ["See Fig. 3 for it.", "Is that no. 4?", "No.", "It is not."],
+        ),
         ("1. Add two.\n2. Take one.", ["1. Add two.", "2. Take one."]),
         ("- a) First.\n- b) Second. Third.", ["- a) First.", "- b) Second.", "Third."]),
         ("Hmm... wait, is it so? Yes!", ["Hmm... wait, is it so?", "Yes!"]),
@@ -50,7 +54,7 @@ def test_cases(text: str, expected: list[str]) -> None:
 def test_spans_cover_all_that_is_not_space(text: str) -> None:
     spans = split_sentences(text)
     assert all(start < end for start, end in spans)
-    assert all(a[1] <= b[0] for a, b in zip(spans, spans[1:], strict=False))
+    assert all(a[1] <= b[0] for a, b in pairwise(spans))
     covered = {i for start, end in spans for i in range(start, end)}
     assert {i for i, letter in enumerate(text) if not letter.isspace()} <= covered
     assert all(not text[start].isspace() and not text[end - 1].isspace() for start, end in spans)

@@ -9,7 +9,7 @@ from multidir.errors import ConfigError
 
 PROSE = (
     "The river carries sand from the hills to the sea, and every spring the farmers watch how high it stands. "
-    "When snow melts early they open the gates, let the fields drink, and close them before the frost returns at night. "
+    "When snow melts early they open the gates, let the fields drink, and close them before the frost is back. "
     "Nobody wrote these rules down; children learn them while they help, and some years they turn out to be wrong."
 )
 

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from multidir.errors import AlignmentError, DesignError
+from multidir.linalg.angles import cosine
+from multidir.methods.diffmeans import TraceSums, diffmeans, diffmeans_table
+from multidir.methods.reliability import direction_estimates
+from multidir.store.activations import ActivationStore
+from tests.methods.planted import ANNOTATOR, N_TRACES, OFFSETS, PLANTED, SITE, D
+
+
+def by_hand(store: ActivationStore, role: str, label: str, offsets: tuple[int, int]) -> np.ndarray:
+    """Difference of means straight from the rows."""
+    mine, everyone = [], []
+    for sentence in store.labels(ANNOTATOR):
+        rows = store.rows(role, SITE, store.trace_rows(sentence.trace_id)).astype(np.float64)
+        low, high = (sentence.token_start + offset for offset in offsets)
+        if sentence.label is not None and low >= 1 and high < len(rows):
+            everyone.append(rows[low : high + 1])
+            if sentence.label == label:
+                mine.append(rows[low : high + 1])
+    return np.concatenate(mine).mean(axis=0) - np.concatenate(everyone).mean(axis=0)
+
+
+@pytest.mark.parametrize("offsets", [OFFSETS, (-13, -8), (0, 2)])
+def test_equal_to_the_definition_on_all_rows(store: ActivationStore, offsets: tuple[int, int]) -> None:
+    found = diffmeans(store, "base", SITE, ANNOTATOR, "deduction", offsets)
+    np.testing.assert_allclose(found.vector, by_hand(store, "base", "deduction", offsets), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("role", ["base", "reasoning"])
+@pytest.mark.parametrize("mean", ["token", "trace"])
+def test_the_planted_direction_is_found(store: ActivationStore, role, mean) -> None:
+    found = diffmeans(store, role, SITE, ANNOTATOR, "backtracking", OFFSETS, mean, "rest")
+    assert cosine(found.unit, PLANTED[role]) > 0.98
+    assert found.length == pytest.approx(np.linalg.norm(PLANTED[role]), rel=0.1)
+
+
+def test_nothing_is_found_where_nothing_was_planted(store: ActivationStore) -> None:
+    found = diffmeans(store, "base", SITE, ANNOTATOR, "backtracking", (-3, -1), reference="rest")
+    assert found.length < 0.4
+
+
+def test_a_direction_knows_its_origin(store: ActivationStore) -> None:
+    found = diffmeans(store, "base", SITE, ANNOTATOR, "backtracking", OFFSETS)
+    assert found.name == "base/backtracking L1.resid_post -6..-4"
+    assert (found.method, found.site) == ("diffmeans", SITE)
+    assert found.source["offsets"] == list(OFFSETS)
+    assert found.source["role"] == "base"
+    assert found.source["store"] == store.content_hash
+    assert found.source["rows"] % 3 == 0
+    assert 0 < found.source["traces"] <= N_TRACES
+
+
+def test_a_table_is_all_of_them(store: ActivationStore) -> None:
+    windows = [OFFSETS, (0, 0)]
+    found = diffmeans_table(store, store.roles, store.sites, ANNOTATOR, ["backtracking", "deduction"], windows)
+    assert len(found) == 8
+    single = diffmeans(store, "reasoning", SITE, ANNOTATOR, "deduction", (0, 0))
+    np.testing.assert_array_equal(found[single.name].unit, single.unit)
+
+
+def test_an_empty_class_is_refused_with_what_there_is(store: ActivationStore) -> None:
+    with pytest.raises(
+        DesignError, match=r"no 'musing' row of annotator planted/1 in window base L1.*backtracking \d+"
+    ):
+        diffmeans(store, "base", SITE, ANNOTATOR, "musing", OFFSETS)
+    # the first sentence begins at position 1: its windows before that are left out
+    with pytest.raises(DesignError, match="no 'initializing' row"):
+        diffmeans(store, "base", SITE, ANNOTATOR, "initializing", OFFSETS)
+    assert diffmeans(store, "base", SITE, ANNOTATOR, "initializing", (0, 1)).length > 0
+
+
+def test_norms_and_cosine_with_intervals(store: ActivationStore, rng: np.random.Generator) -> None:
+    sums = {role: TraceSums.read(store, role, SITE, ANNOTATOR, OFFSETS) for role in store.roles}
+    found = direction_estimates(sums, "backtracking", rng, 400, reference="rest")
+    for role in store.roles:
+        truth = float(np.linalg.norm(PLANTED[role]))
+        assert found.norm[role].low <= truth <= found.norm[role].high
+        assert found.norm[role].n == N_TRACES
+        assert found.raw_norm[role] > found.norm[role].value
+        assert found.split_half[role].value > 0.9
+    assert found.cosine["base", "reasoning"].low <= 2**-0.5 <= found.cosine["base", "reasoning"].high
+    assert found.raw_cosine["base", "reasoning"] == pytest.approx(2**-0.5, abs=0.1)
+
+
+def test_without_an_effect_the_halves_disagree(store: ActivationStore, rng: np.random.Generator) -> None:
+    sums = {"base": TraceSums.read(store, "base", SITE, ANNOTATOR, (1, 1))}
+    found = direction_estimates(sums, "backtracking", rng, 400)
+    assert abs(found.split_half["base"].value) < 0.35
+    assert found.norm["base"].low < 0.1
+    assert found.cosine == {}
+
+
+def test_draws_in_blocks_are_the_draws(store: ActivationStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    sums = {role: TraceSums.read(store, role, SITE, ANNOTATOR, OFFSETS) for role in store.roles}
+    one = direction_estimates(sums, "backtracking", np.random.default_rng(0), 90)
+    monkeypatch.setattr("multidir.methods.reliability._BLOCK", 7)
+    other = direction_estimates(sums, "backtracking", np.random.default_rng(0), 90)
+    assert one.cosine["base", "reasoning"].low == pytest.approx(other.cosine["base", "reasoning"].low, rel=1e-12)
+
+
+def test_only_the_same_traces_compare(store: ActivationStore, rng: np.random.Generator) -> None:
+    whole = TraceSums.read(store, "base", SITE, ANNOTATOR, OFFSETS)
+    part = TraceSums("base", SITE, ANNOTATOR, OFFSETS, whole.sums[:9], whole.counts[:9], whole.labels)
+    with pytest.raises(AlignmentError, match=f"a {N_TRACES} traces of width {D}, b 9 traces"):
+        direction_estimates({"a": whole, "b": part}, "backtracking", rng)
+    with pytest.raises(AlignmentError, match="none at all"):
+        direction_estimates({}, "backtracking", rng)
