@@ -13,9 +13,9 @@ from typing import Protocol
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from multidir.errors import ConfigError, ModelError
+from multidir.models.cache import drop_rows, roomy_cache
 from multidir.models.capture import check_sequences
 from multidir.models.load import LanguageModel
 from multidir.models.positions import Positions, track_positions
@@ -133,7 +133,7 @@ def _decode(
     lengths = torch.full((len(prompts),), limit, device=lm.device)
     finished = torch.zeros(len(prompts), dtype=torch.bool, device=lm.device)
     alive = torch.arange(len(prompts), device=lm.device)
-    cache = DynamicCache(config=lm.model.config)
+    cache = roomy_cache(lm.model)
     for step in range(limit):
         logits = lm.model(
             input_ids=step_ids, attention_mask=mask[:, : width + step], position_ids=places,
@@ -146,11 +146,10 @@ def _decode(
         places = places[:, -1:] + 1
         if bool(ended.any()):
             lengths[alive[ended]], finished[alive[ended]] = step + 1, True
-            stay = (~ended).nonzero().squeeze(1)
-            if not len(stay):
+            if bool(ended.all()):
                 break
+            stay = drop_rows(cache, ended)
             alive, tokens, places, mask, uniforms = (t[stay] for t in (alive, tokens, places, mask, uniforms))
-            cache.batch_select_indices(stay)
             for edit in live:
                 edit.keep(stay)
         step_ids = tokens[:, None]

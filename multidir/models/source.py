@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from multidir import resources
-from multidir.errors import ModelError
+from multidir.errors import ConfigError, ModelError
 from multidir.models.packaged import packaged_model
 
 
@@ -53,7 +53,7 @@ def _is_hub_id(name: str) -> bool:
 def _shipped(name: str) -> Path:
     try:
         return resources.path(name)
-    except FileNotFoundError as error:
+    except ConfigError as error:
         raise ModelError(f"{error}; rebuild it with `multidir run train/tiny` or give another model") from error
 
 

@@ -28,6 +28,7 @@ from multidir.store.label_files import label_file, publish_labels, stored_sums
 from multidir.store.labels import LabelTable, read_table
 from multidir.store.shard_read import Shard
 from multidir.store.spec import Key, StoreSpec, TraceInfo, as_index
+from multidir.store.statistics import Statistics, measure
 from multidir.store.store_manifest import StoreManifest, changed_files, missing_files
 from multidir.store.windows import Windows, WindowSums, find_windows, grouped_sums
 from multidir.store.writer import StoreWriter
@@ -50,6 +51,7 @@ class ActivationStore:
             for record, start in zip(manifest.shards, starts, strict=False)
         ]
         self._tables: dict[str, LabelTable] = {}
+        self._measured: dict[Key, Statistics] = {}
         self._gather = Gather(self.shards, manifest.spec)
 
     @classmethod
@@ -201,22 +203,23 @@ class ActivationStore:
         """Stored bits of chosen rows: uint16 for bfloat16, else the floats themselves; (m, d)."""
         return self._gather.raw(self.key(role, site), as_index(index, self.n_rows))
 
+    def _statistics(self, key: Key) -> Statistics:
+        if key not in self._measured:
+            mapped = (shard.raw(key) for shard in self.shards)
+            self._measured[key] = measure(mapped, self.spec.dtype, self.position > 0, self.d)
+        return self._measured[key]
+
     def norms(self, role: Role, site: Site) -> FloatArray:
-        """(n,) float32: Euclidean norm of every row, as stored at capture."""
-        key = self.key(role, site)
-        return np.concatenate([np.zeros(0, np.float32), *(shard.norms(key) for shard in self.shards)])
+        """(n,) float32: Euclidean norm of every row; the first call reads all rows once."""
+        return self._statistics(self.key(role, site)).norms
 
     def mean_norm(self, role: Role, site: Site) -> float:
         """Mean norm over positions 1 and later; the first token of a text is left out, its norm is often huge."""
         return float(self.norms(role, site)[self.position > 0].mean(dtype=np.float64))
 
     def moments(self, role: Role, site: Site) -> Moments:
-        """Per-channel mean and squared deviations over positions 1 and later, float64, without reading rows."""
-        key, zero = self.key(role, site), np.zeros(self.d)
-        total = Moments(0, zero, zero)
-        for shard in self.shards:
-            total = total.merge(shard.moments(key))
-        return total
+        """Per-channel mean and squared deviations over positions 1 and later; the first call reads all rows once."""
+        return self._statistics(self.key(role, site)).moments
 
     @property
     def annotators(self) -> tuple[str, ...]:

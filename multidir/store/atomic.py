@@ -40,6 +40,18 @@ def explain(error: OSError, path: Path) -> ConfigError:
     return ConfigError(f"cannot write {path}: {error}; check the folder")
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder and the ones above it.
+
+    Raises:
+        ConfigError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise explain(error, path) from error
+
+
 def fsync_folder(folder: Path) -> None:
     """Make a rename in `folder` survive a power failure, where the system can do that."""
     if os.name == "nt":  # Windows cannot open folders

@@ -27,6 +27,9 @@ RAW: dict[str, np.dtype[Any]] = {
 }
 """How the bits of each format are held in numpy."""
 
+_INFINITY = {"bfloat16": 0x7F80, "float16": 0x7C00, "float32": 0x7F800000}
+"""Bits of plus infinity."""
+
 _BLOCK = 1 << 17
 """Values converted at a time: small enough to stay in the processor's cache."""
 
@@ -118,3 +121,18 @@ def decode(raw: np.ndarray[Any, Any], name: str, out: FloatArray | None = None) 
     for start in range(0, len(raw), step):
         np.left_shift(raw[start : start + step], 16, out=bits[start : start + step], dtype=np.uint32)
     return out
+
+
+def rows_not_finite(raw: np.ndarray[Any, Any], name: str) -> int:
+    """How many rows hold an infinity or a nan.
+
+    The sign shifted out, their bits are the largest of all: one shift and one maximum, in integers.
+    """
+    bits = np.dtype(f"<u{RAW[name].itemsize}").type
+    limit, one = bits(_INFINITY[name] << 1), bits(1)
+    step, broken = max(1, _BLOCK // max(1, raw.shape[1])), 0
+    for start in range(0, len(raw), step):
+        shifted = raw[start : start + step].view(bits) << one
+        if shifted.max(initial=0) >= limit:
+            broken += int((shifted >= limit).any(axis=1).sum())
+    return broken

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from multidir.errors import ConfigError
-from multidir.store.atomic import sha256_json, write_json_atomic
+from multidir.store.atomic import make_folder, sha256_json, write_json_atomic
 from multidir.store.locks import NAME as LOCK
 from multidir.store.locks import FolderLock
 from multidir.store.manifest_file import MANIFEST, read_manifest
@@ -86,7 +86,7 @@ class Run:
             self._write()
 
     def __enter__(self) -> Self:
-        self.path.mkdir(parents=True, exist_ok=True)
+        make_folder(self.path)
         self._lock = FolderLock(self.path, "run")
         self._start = time.monotonic()
         try:

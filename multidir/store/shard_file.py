@@ -6,6 +6,7 @@ file, and can be mapped from there later. The same columns give the same bytes.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,10 +94,29 @@ def fill(handle: int, offset: int | None, values: np.ndarray[Any, Any]) -> None:
     """Write the bytes of an array at a file offset; an empty array has no offset and needs none."""
     if offset is None:
         return
-    view = np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
-    done = 0
+    view, done = _bytes_of(values), 0
     while done < len(view):  # one system call writes at most 2 GiB, and may write less than it is given
         done += os.pwrite(handle, view[done : done + _PIECE], offset + done)
+
+
+def digest_of(path: Path, offsets: dict[str, int], values: dict[str, np.ndarray[Any, Any]]) -> str:
+    """sha256 that an allocated file will have once it is filled; runs while it is being filled.
+
+    Headers are read from the file, columns are taken from memory.
+    """
+    digest, at = hashlib.sha256(), 0
+    with path.open("rb", buffering=0) as file:
+        for name in sorted(offsets, key=offsets.__getitem__):
+            digest.update(os.pread(file.fileno(), offsets[name] - at, at))
+            data = _bytes_of(values[name])
+            digest.update(data)
+            at = offsets[name] + len(data)
+        digest.update(os.pread(file.fileno(), path.stat().st_size - at, at))
+    return digest.hexdigest()
+
+
+def _bytes_of(values: np.ndarray[Any, Any]) -> memoryview:
+    return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
 
 
 def read_columns(path: Path, names: list[str]) -> dict[str, np.ndarray[Any, Any]]:

@@ -11,13 +11,11 @@ import h5py
 import numpy as np
 
 from multidir.errors import FormatError
-from multidir.linalg.moments import Moments
 from multidir.records.text import Trace
 from multidir.store.bf16 import RAW, h5_type
 from multidir.store.shard_file import as_texts, read_columns
 from multidir.store.spec import Key, StoreSpec, TraceInfo, dataset_name
 from multidir.store.store_manifest import ShardRecord
-from multidir.types import FloatArray
 
 Raw = np.ndarray[Any, Any]
 
@@ -83,15 +81,6 @@ class Shard:
     def column(self, name: str) -> Raw:
         """A whole table column, such as `tokens/id`."""
         return read_columns(self.path, [name])[name]
-
-    def norms(self, key: Key) -> FloatArray:
-        """(rows,) float32: Euclidean norm of every row."""
-        return self.column(f"norms/{dataset_name(key)}")
-
-    def moments(self, key: Key) -> Moments:
-        """Per-channel mean and squared deviations over the rows at positions 1 and later."""
-        mean, m2 = self.column(f"moments/{dataset_name(key)}")
-        return Moments(self.record.rows - self.record.traces, mean, m2)
 
     @cached_property
     def traces(self) -> tuple[TraceInfo, ...]:

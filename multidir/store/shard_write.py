@@ -1,6 +1,6 @@
 """One shard on its way to disk: traces gathered in memory, then written, hashed and published as a whole.
 
-allocate -> write activations -> fsync, and meanwhile norms and moments -> tables -> sha256 -> rename
+allocate -> write, and meanwhile hash from memory -> fsync -> rename
 """
 
 from __future__ import annotations
@@ -13,17 +13,13 @@ from typing import Any
 
 import numpy as np
 
-from multidir.linalg.moments import Moments
 from multidir.records.text import Trace
-from multidir.store.atomic import atomic_path, sha256_file
-from multidir.store.bf16 import RAW, decode
+from multidir.store.atomic import atomic_path
+from multidir.store.bf16 import RAW
 from multidir.store.plain import plain
-from multidir.store.shard_file import Column, activations, allocate, as_bytes, fill, numeric, texts
+from multidir.store.shard_file import Column, activations, allocate, as_bytes, digest_of, fill, numeric, texts
 from multidir.store.spec import Key, StoreSpec, dataset_name
 from multidir.store.store_manifest import FORMAT, VERSION, ShardRecord
-from multidir.types import FloatArray
-
-_BLOCK_VALUES = 1 << 18
 
 Raw = np.ndarray[Any, Any]
 
@@ -45,7 +41,7 @@ class ShardBuffer:
     def add(self, trace: Trace, raw: dict[Key, Raw]) -> None:
         """Copy the (t, d) raw activations of one trace."""
         n = len(trace.token_ids)
-        if not self._raw or self.rows + n > self._capacity:  # the second only in an empty shard: see fits
+        if self.rows + n > self._capacity:  # at the start, or for one trace longer than a shard: see fits
             self._capacity = max(self.spec.shard_rows, n)
             self._raw = {}
             self._raw = {k: np.empty((self._capacity, self.spec.d), RAW[self.spec.dtype]) for k in self.spec.keys}
@@ -57,7 +53,7 @@ class ShardBuffer:
     def clear(self) -> None:
         """Forget the traces, keep the memory for the next shard."""
         if self._capacity > self.spec.shard_rows:
-            self._raw = {}  # grown for one long trace
+            self._raw, self._capacity = {}, 0  # grown for one long trace
         self.traces, self.rows = [], 0
 
     def values(self, key: Key) -> Raw:
@@ -90,81 +86,33 @@ def trace_columns(traces: list[Trace]) -> dict[str, tuple[Column, Raw]]:
     return found | {name: (texts(as_bytes(values)), as_bytes(values)) for name, values in words.items()}
 
 
-def row_statistics(raw: Raw, dtype: str, counted: Raw) -> tuple[FloatArray, Moments]:
-    """Norm of every row, and mean and squared deviations per channel over the counted rows.
-
-    Args:
-        raw: (n, d) raw activations.
-        dtype: their storage format.
-        counted: (n,) bool. Rows that enter the moments; the first position of a text does not, because its
-            norm is huge in many models.
-
-    Returns:
-        (n,) float32 norms; Moments over the counted rows, float64.
-    """
-    n, d = raw.shape
-    norms, moments = np.empty(n, np.float32), Moments(0, np.zeros(d), np.zeros(d))
-    step = max(16, _BLOCK_VALUES // d)
-    for start in range(0, n, step):
-        block = decode(raw[start : start + step], dtype).astype(np.float64)
-        norms[start : start + step] = np.sqrt(np.einsum("nd,nd->n", block, block))
-        chosen = counted[start : start + step]
-        kept = block if chosen.all() else block[chosen]
-        if len(kept):
-            moments = moments.merge(_block_moments(kept))
-    return norms, moments
-
-
-def _block_moments(block: FloatArray) -> Moments:
-    n = len(block)
-    mean = block.sum(axis=0) / n
-    block -= mean
-    return Moments(n, mean, np.einsum("nd,nd->d", block, block))
-
-
 def write_shard(path: Path, buffer: ShardBuffer) -> ShardRecord:
-    """Write a gathered shard to `path`, whole or not at all.
+    """Write a gathered shard to `path`, whole or not at all; it is hashed from memory while it is written.
 
     Raises:
         ConfigError: the disk is full or the folder cannot be written.
     """
-    spec, tables = buffer.spec, trace_columns(buffer.traces)
-    columns, attributes = _columns(buffer, tables)
+    columns = _columns(buffer)
+    shapes = {name: column for name, (column, _) in columns.items()}
+    values = {name: array for name, (_, array) in columns.items()}
+    attributes = {"format": FORMAT, "version": VERSION, "dtype": buffer.spec.dtype}
     with atomic_path(path) as partial, ThreadPoolExecutor(1) as background:
-        offsets = allocate(partial, columns, attributes)
-        handle = os.open(partial, os.O_WRONLY)
-        try:
-            for key in spec.keys:
-                fill(handle, offsets.get(f"acts/{dataset_name(key)}"), buffer.values(key))
-            on_disk = background.submit(os.fsync, handle)
-            for name, (_, values) in tables.items():
-                fill(handle, offsets.get(name), values)
-            _fill_statistics(handle, offsets, buffer, tables["tokens/position"][1] > 0)
-            digest = sha256_file(partial)
-            on_disk.result()
-        finally:
-            os.close(handle)
-        size = partial.stat().st_size
+        offsets = allocate(partial, shapes, attributes)
+        digest = background.submit(digest_of, partial, offsets, values)
+        with partial.open("rb+", buffering=0) as file:
+            for name in offsets:
+                fill(file.fileno(), offsets[name], values[name])
+            os.fsync(file.fileno())
+        sha256, size = digest.result(), partial.stat().st_size
     acts = {name: offset for name, offset in offsets.items() if name.startswith("acts/")}
-    return ShardRecord(path.name, buffer.rows, len(buffer.traces), size, digest, acts)
+    return ShardRecord(path.name, buffer.rows, len(buffer.traces), size, sha256, acts)
 
 
-def _columns(buffer: ShardBuffer, tables: dict[str, tuple[Column, Raw]]) -> tuple[dict[str, Column], dict[str, Any]]:
+def _columns(buffer: ShardBuffer) -> dict[str, tuple[Column, Raw]]:
+    """Every dataset of the shard; activations come first, so that they start at a page of the file."""
     spec, columns = buffer.spec, {}
-    counted = buffer.rows - len(buffer.traces)
     for role, site in spec.keys:
         place = {"layer": site.layer, "stream": site.stream, "hidden_states_index": site.hidden_states_index}
-        shape = (buffer.rows, spec.d)
-        columns[f"acts/{dataset_name((role, site))}"] = activations(shape, spec.dtype, **place)
-    for key in spec.keys:
-        columns[f"norms/{dataset_name(key)}"] = numeric(np.empty(buffer.rows, "<f4"))
-        columns[f"moments/{dataset_name(key)}"] = numeric(np.empty((2, spec.d), "<f8"), count=counted)
-    columns |= {name: column for name, (column, _) in tables.items()}
-    return columns, {"format": FORMAT, "version": VERSION, "dtype": spec.dtype}
-
-
-def _fill_statistics(handle: int, offsets: dict[str, int], buffer: ShardBuffer, counted: Raw) -> None:
-    for key in buffer.spec.keys:
-        norms, moments = row_statistics(buffer.values(key), buffer.spec.dtype, counted)
-        fill(handle, offsets.get(f"norms/{dataset_name(key)}"), norms)
-        fill(handle, offsets.get(f"moments/{dataset_name(key)}"), np.array([moments.mean, moments.m2]))
+        values = buffer.values((role, site))
+        columns[f"acts/{dataset_name((role, site))}"] = activations(values.shape, spec.dtype, **place), values
+    return columns | trace_columns(buffer.traces)

@@ -21,7 +21,7 @@ from multidir.errors import AlignmentError, ConfigError, FormatError
 from multidir.records.site import Site
 from multidir.records.text import Trace
 from multidir.store.atomic import explain
-from multidir.store.bf16 import encode
+from multidir.store.bf16 import encode, rows_not_finite
 from multidir.store.locks import FolderLock
 from multidir.store.manifest_file import MANIFEST
 from multidir.store.provenance import versions
@@ -122,8 +122,7 @@ class StoreWriter:
                 f"trace {trace.id}: expected activations of shape {expected}, tokens by width; got {got}"
             )
         raw = {key: encode(activations[key], self.spec.dtype) for key in self.spec.keys}
-        broken = {dataset_name(k): n for k, v in raw.items() if (n := _rows_not_finite(v, self.spec.dtype))}
-        if broken:
+        if broken := {dataset_name(k): n for k, v in raw.items() if (n := rows_not_finite(v, self.spec.dtype))}:
             places = ", ".join(f"{n} rows at {name}" for name, n in broken.items())
             hint = "float16 ends at 65504: use bfloat16" if self.spec.dtype == "float16" else "look at the model"
             raise ConfigError(f"trace {trace.id}: not finite in {self.spec.dtype}: {places}; {hint}")
@@ -196,9 +195,3 @@ def _check_keys(trace_id: str, spec: StoreSpec, activations: Mapping[Key, Any]) 
     if missing or unknown:
         parts = [f"missing {', '.join(missing)}"] * bool(missing) + [f"unknown {', '.join(unknown)}"] * bool(unknown)
         raise ConfigError(f"trace {trace_id}: activations do not fit the store's spec: {'; '.join(parts)}")
-
-
-def _rows_not_finite(raw: np.ndarray[Any, Any], dtype: str) -> int:
-    exponent = np.uint16(0x7F80)  # in bfloat16 all exponent bits are set for infinity and nan
-    bad = (raw & exponent) == exponent if dtype == "bfloat16" else ~np.isfinite(raw)
-    return int(bad.any(axis=1).sum())

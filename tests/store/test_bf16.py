@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multidir.errors import ConfigError
-from multidir.store.bf16 import RAW, check_dtype, decode, encode, to_bits
+from multidir.store.bf16 import RAW, check_dtype, decode, encode, rows_not_finite, to_bits
 from multidir.store.shard_file import activations, allocate, fill
 
 EVERY = np.arange(1 << 16, dtype=np.uint16)
@@ -60,6 +60,21 @@ def test_plain_hdf5_reads_the_right_numbers(tmp_path: Path, dtype: str, rng: np.
         np.testing.assert_array_equal(file["a/b"][:].astype(np.float32), decode(raw, dtype))
         assert file["a/b"].chunks is None
         assert file["a/b"].id.get_type().get_size() == RAW[dtype].itemsize
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float32"])
+def test_rows_that_are_not_finite_are_counted(dtype: str, rng: np.random.Generator) -> None:
+    values = rng.normal(size=(70_000, 3)).astype(np.float32)
+    values[[0, 3, 69_999], [0, 1, 2]] = [np.nan, np.inf, -np.inf]
+    values[5] = float(torch.finfo(getattr(torch, dtype)).max)
+    assert rows_not_finite(encode(values, dtype), dtype) == 3
+    assert rows_not_finite(encode(values[1:3], dtype), dtype) == 0
+
+
+def test_every_bit_pattern_is_judged_finite_as_torch_does() -> None:
+    finite = torch.from_numpy(EVERY.copy()).view(torch.bfloat16).isfinite().numpy()
+    found = [rows_not_finite(EVERY[i : i + 1].reshape(1, 1), "bfloat16") == 0 for i in range(0, 1 << 16, 13)]
+    np.testing.assert_array_equal(found, finite[::13])
 
 
 def test_unknown_formats_and_integers_are_refused() -> None:

@@ -1,0 +1,74 @@
+"""What did the study find? One page with every stage's question, answer, figures and numbers.
+
+Reads the run folders of a study and writes one self-contained HTML file: the claims and how they came out
+first, then the path from prompts to steering, then versions, seeds and hashes.
+
+    multidir run analysis/report --directions runs/train/directions/... --separation runs/analysis/separation/...
+
+Writes report.html. Seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from multidir.config import Compute
+from multidir.recipes.stage import open_stage
+
+
+@dataclass(frozen=True)
+class Science:
+    """What changes the page."""
+
+    title: str = "multidir"
+    """Title of the page."""
+    question: str = "Which directions make this model pair backtrack?"
+    """What the page answers, on its top."""
+    about: str = ""
+    """What the pair is, and what it is not, in a sentence or two."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of this recipe; every run folder may be left out."""
+
+    prompts: Path | None = None
+    """Run folder of data/prompts."""
+    traces: Path | None = None
+    """Run folder of data/traces or data/import-traces."""
+    labels: Path | None = None
+    """Run folder of data/annotate or data/import-traces."""
+    causes: Path | None = None
+    """Run folder of analysis/causes."""
+    activations: Path | None = None
+    """Run folder of data/activations."""
+    directions: Path | None = None
+    """Run folder of train/directions."""
+    separation: Path | None = None
+    """Run folder of analysis/separation."""
+    offsets: Path | None = None
+    """Run folder of analysis/offsets."""
+    steering: Path | None = None
+    """Run folder of analysis/steering."""
+    science: Science = field(default_factory=Science)
+    compute: Compute = field(default_factory=Compute)
+
+
+def main(cfg: Config) -> Path:
+    """Write the page and return the run folder."""
+    run = open_stage(cfg, "analysis/report")
+    if run.complete:
+        return run.path
+    from multidir.recipes.find import questions
+    from multidir.report.page import write_page
+    from multidir.report.study_page import study_page, summary
+
+    with run:
+        s = cfg.science
+        parts = (cfg.prompts, cfg.traces, cfg.labels, cfg.causes, cfg.activations, cfg.directions)
+        runs = [path for path in (*parts, cfg.separation, cfg.offsets, cfg.steering) if path is not None]
+        page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions())
+        write_page(page, run.file("report.html"))
+        run.note(headline=f"{summary(page)} The report: {run.file('report.html')}")
+    return run.path

@@ -1,0 +1,65 @@
+"""Does a token's projection on the direction tell that backtracking comes next?
+
+Cross-fitted AUROC of the projection, sentences before backtracking against all others, split by trace, for
+every model, site and window of offsets, with intervals that resample traces. The paper reports no such
+number. 0.5 is chance.
+
+    multidir run analysis/separation --activations runs/data/activations/... --windows -13:-8 0:4
+
+Writes separation.csv, scores.csv, figures. Seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from multidir.config import Compute
+from multidir.recipes.stage import open_stage
+
+
+@dataclass(frozen=True)
+class Science:
+    """What changes numbers."""
+
+    label: str = "backtracking"
+    """The behaviour."""
+    windows: tuple[str, ...] = ("-13:-8",)
+    """Token offsets first:last, both included, counted from the sentence's first token (0)."""
+    folds: int = 5
+    """Parts into which traces are split."""
+    draws: int = 1000
+    """Bootstrap resamples of traces."""
+    seed: int = 0
+    """Seed of the split and of the resampling."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of this recipe."""
+
+    activations: Path
+    """Run folder of data/activations."""
+    science: Science = field(default_factory=Science)
+    compute: Compute = field(default_factory=Compute)
+
+
+def main(cfg: Config) -> Path:
+    """Measure the separation and return the run folder."""
+    run = open_stage(cfg, "analysis/separation")
+    if run.complete:
+        return run.path
+    from multidir.experiments.directions import only_annotator, parse_window
+    from multidir.experiments.results import Results, save_results
+    from multidir.experiments.separation import best_separation, separation_table
+    from multidir.report.run_figures import save_figures
+    from multidir.store.activations import ActivationStore
+
+    with run:
+        s = cfg.science
+        store = ActivationStore.open(cfg.activations / "store")
+        windows = [parse_window(text) for text in s.windows]
+        table, scores = separation_table(store, only_annotator(store), s.label, windows, s.folds, s.draws, s.seed)
+        save_results(run, Results({"separation": table, "scores": scores}, best_separation(table)))
+        save_figures(run, "analysis/separation")
+    return run.path

@@ -1,0 +1,32 @@
+"""Which directions make this model pair backtrack? The whole study of a preset, from prompts to report.
+
+Runs the recipes that the preset chains. A stage that is complete for the same settings and inputs is not run
+again, and an interrupted one goes on where it was.
+
+    multidir run study --preset tiny
+
+Writes one run folder per stage; returns the last one, which holds report.html. Minutes on the tiny pair.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from multidir.config import Compute
+from multidir.recipes.preset import load_preset
+from multidir.recipes.study import run_study
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of this recipe."""
+
+    preset: str = "tiny"
+    """Name of a shipped preset (see data/presets), or the path of a TOML file."""
+    compute: Compute = field(default_factory=Compute)
+
+
+def main(cfg: Config) -> Path:
+    """Run every stage and return the run folder of the last one."""
+    return run_study(load_preset(cfg.preset), cfg.compute)

@@ -1,0 +1,88 @@
+"""Samples reasoning traces, on disk as they finish, and renders prompts for either model of a pair."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from multidir.models.align import decode_text
+from multidir.models.generate import Generation, generate
+from multidir.models.load import LanguageModel
+from multidir.models.prompting import render_prompt
+from multidir.models.sampling import Sampling
+from multidir.models.special import SpecialMap
+from multidir.records.text import Prompt, Trace
+from multidir.steer.sweep import row_seed
+from multidir.store.rows import append_rows, read_rows, repair_tail
+
+
+def sampling_for(
+    lm: LanguageModel, max_new_tokens: int, temperature: float | None = None, top_p: float | None = None
+) -> Sampling:
+    """The model's own sampling defaults, with what is given here in their place."""
+    own = Sampling.of(lm, max_new_tokens)
+    return replace(
+        own,
+        temperature=own.temperature if temperature is None else temperature,
+        top_p=own.top_p if top_p is None else top_p,
+    )
+
+
+def write_traces(
+    lm: LanguageModel,
+    prompts: Sequence[Prompt],
+    sampling: Sampling,
+    rollouts: int,
+    seed: int,
+    batch_rows: int,
+    file: Path,
+) -> list[Trace]:
+    """Generate the traces that are not in `file` yet; return all of them, in order of prompt and rollout."""
+    repair_tail(file)
+    done = {trace.id: trace for trace in read_rows(file, Trace)} if file.exists() else {}
+    jobs = [(p, r) for p in prompts for r in range(rollouts)]
+    todo = [(p, r) for p, r in jobs if f"{p.id}.{r}" not in done]
+    with tqdm(total=len(jobs), initial=len(done), desc="reasoning traces", unit="trace", mininterval=1) as bar:
+        for first in range(0, len(todo), batch_rows):
+            batch = todo[first : first + batch_rows]
+            made = generate(
+                lm,
+                [render_prompt(lm.tokenizer, prompt.text) for prompt, _ in batch],
+                [row_seed(seed, prompt.id, rollout) for prompt, rollout in batch],
+                sampling,
+                rows=batch_rows,
+            )
+            traces = [_trace(lm, *job, g, sampling, seed) for job, g in zip(batch, made, strict=True)]
+            append_rows(file, traces)
+            done |= {trace.id: trace for trace in traces}
+            bar.update(len(traces))
+    return [done[f"{p.id}.{r}"] for p, r in jobs]
+
+
+def _trace(lm: LanguageModel, prompt: Prompt, rollout: int, made: Generation, sampling: Sampling, seed: int) -> Trace:
+    return Trace(
+        id=f"{prompt.id}.{rollout}",
+        prompt_id=prompt.id,
+        category=prompt.category,
+        token_ids=made.token_ids,
+        n_prompt=made.n_prompt,
+        text=decode_text(lm.tokenizer, made.new_ids),
+        model=lm.fingerprint,
+        sampling={**asdict(sampling), "seed": seed, "rollout": rollout},
+        finished=made.finished,
+    )
+
+
+def rendered_for(
+    target: LanguageModel, template_from: LanguageModel, prompts: Sequence[Prompt], special_map: SpecialMap
+) -> list[tuple[str, tuple[int, ...]]]:
+    """Every prompt in the template of the reasoning model, as the target reads it.
+
+    Both models get the same text, so that they differ in weights alone; for the base model the special
+    tokens that it does not know are replaced one by one.
+    """
+    rendered = [(prompt.id, render_prompt(template_from.tokenizer, prompt.text)) for prompt in prompts]
+    return rendered if target is template_from else [(name, special_map.apply(ids)) for name, ids in rendered]

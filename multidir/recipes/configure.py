@@ -1,0 +1,61 @@
+"""Settings of a recipe from the command line, from a preset, or from a saved `config.json`."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+from multidir.errors import ConfigError, FormatError
+from multidir.recipes.find import Recipe
+from multidir.store.plain import build
+
+T = TypeVar("T")
+
+
+def from_command_line(recipe: Recipe, arguments: Sequence[str]) -> Any:
+    """Parse flags into the recipe's Config; `--help` prints every attribute docstring and exits.
+
+    Nested groups need no prefix (`--seed`, not `--science.seed`), because names do not repeat between them.
+    """
+    import tyro
+
+    return tyro.cli(
+        recipe.config,
+        config=(tyro.conf.OmitArgPrefixes,),
+        prog=f"multidir run {recipe.name}",
+        description=recipe.help,
+        args=list(arguments),
+    )
+
+
+def from_values(config: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Build a Config from plain values, such as a preset's table or a saved `config.json`.
+
+    Args:
+        config: the dataclass to build, nested dataclasses included.
+        values: JSON or TOML values by field name.
+        where: what the values come from, for the error message.
+    Raises:
+        ConfigError: unknown names (all of them, with the nearest known one), wrong types, missing values.
+    """
+    unknown = list(_unknown(config, values, ""))
+    if unknown:
+        raise ConfigError(f"{where}: {'; '.join(unknown)}")
+    try:
+        return build(config, dict(values))
+    except (FormatError, ConfigError) as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _unknown(config: type[Any], values: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    hints = typing.get_type_hints(config)
+    known = [field.name for field in dataclasses.fields(config)]
+    for name, value in values.items():
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            yield f"no setting {prefix + name!r}" + (f" (did you mean {near[0]!r}?)" if near else "")
+        elif dataclasses.is_dataclass(hints[name]) and isinstance(value, Mapping):
+            yield from _unknown(typing.cast(type, hints[name]), value, f"{prefix}{name}.")

@@ -1,0 +1,87 @@
+"""A preset: one TOML file that names a pair and the stages of its study, with every setting that differs."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from multidir import resources
+from multidir.errors import ConfigError
+from multidir.recipes.configure import from_values
+from multidir.recipes.find import full_name
+from multidir.records.pair import Pair
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One recipe of a study and where its inputs come from."""
+
+    recipe: str
+    """Full name, such as `data/traces`."""
+    name: str = ""
+    """Unique in the preset; the recipe's own name unless two stages run the same recipe."""
+    inputs: dict[str, str] = field(default_factory=dict)
+    """Config field -> name of the earlier stage whose output it takes."""
+    science: dict[str, Any] = field(default_factory=dict)
+    """Settings of the recipe's Science that differ from its defaults."""
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A study of one pair: stages in the order in which they run."""
+
+    name: str
+    title: str
+    pair: Pair
+    stages: tuple[Stage, ...]
+
+
+def preset_names() -> list[str]:
+    """Names of the shipped presets."""
+    return sorted(file.stem for file in (resources.ROOT / "data" / "presets").glob("*.toml"))
+
+
+def load_preset(name: str) -> Preset:
+    """Read a shipped preset by name, or any by the path of its TOML file.
+
+    Raises:
+        ConfigError: unknown name (the message lists the known ones), broken file, or stages that do not chain.
+    """
+    file = Path(name) if name.endswith(".toml") else resources.ROOT / "data" / "presets" / f"{name}.toml"
+    if not file.is_file():
+        near = difflib.get_close_matches(name, preset_names(), n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise ConfigError(f"no preset {name!r}; {hint}there are {', '.join(preset_names())}, or give a .toml file")
+    try:
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"preset {file.name} is not valid TOML: {error}") from error
+    return _preset(file.stem, table)
+
+
+def _preset(name: str, table: dict[str, Any]) -> Preset:
+    odd = sorted(set(table) - {"title", "pair", "stage"})
+    if odd or "stage" not in table:
+        raise ConfigError(
+            f"preset {name}: " + (f"unknown {', '.join(odd)}" if odd else "it has no [[stage]]") + "; see data/presets"
+        )
+    pair = from_values(Pair, table.get("pair", {}), f"preset {name}, [pair]")
+    stages: list[Stage] = []
+    for number, entry in enumerate(table["stage"], 1):
+        stage = from_values(Stage, entry, f"preset {name}, stage {number}")
+        recipe = full_name(stage.recipe)
+        stage = Stage(recipe, stage.name or recipe.partition("/")[2], stage.inputs, stage.science)
+        _check_chain(name, stage, [earlier.name for earlier in stages])
+        stages.append(stage)
+    return Preset(name, table.get("title", name), pair, tuple(stages))
+
+
+def _check_chain(preset: str, stage: Stage, earlier: list[str]) -> None:
+    if stage.name in earlier:
+        raise ConfigError(f"preset {preset}: two stages are called {stage.name!r}; give one of them a name")
+    lost = sorted(set(stage.inputs.values()) - set(earlier))
+    if lost:
+        raise ConfigError(f"preset {preset}, stage {stage.name}: input {', '.join(lost)} is not an earlier stage")

@@ -1,0 +1,67 @@
+"""Runs the stages of a preset in order, each on the outputs of earlier ones."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import time
+import typing
+from pathlib import Path
+from typing import Any
+
+from multidir.config import Compute
+from multidir.errors import MultidirError
+from multidir.recipes.configure import from_values
+from multidir.recipes.find import Recipe, load_recipe
+from multidir.recipes.preset import Preset, Stage
+from multidir.recipes.stage import headline
+from multidir.records.pair import Pair
+from multidir.store.plain import plain
+
+log = logging.getLogger("multidir")
+
+
+def stage_config(recipe: Recipe, stage: Stage, preset: Preset, outputs: dict[str, Path], compute: Compute) -> Any:
+    """The recipe's Config: the preset's science, the study's pair and compute, and earlier outputs as inputs.
+
+    Raises:
+        ConfigError: a setting that the recipe does not have, or an input that it needs and does not get.
+    """
+    kinds = typing.get_type_hints(recipe.config)
+    values: dict[str, Any] = {"science": dict(stage.science), "compute": plain(compute)}
+    for field in dataclasses.fields(recipe.config):
+        if kinds[field.name] is Pair:
+            values[field.name] = plain(preset.pair)
+    values |= {name: str(outputs[source]) for name, source in stage.inputs.items()}
+    return from_values(recipe.config, values, f"preset {preset.name}, stage {stage.name}")
+
+
+def run_study(preset: Preset, compute: Compute) -> Path:
+    """Run every stage; stages that are complete already are passed over in no time.
+
+    Raises:
+        MultidirError: as the stage raised it, with the stage named in a note.
+    """
+    # Every setting is checked before the first stage runs: a typo in the last stage must not cost an hour.
+    configs = check_settings(preset, compute)
+    log.info("study of %s, %d stages", preset.title, len(configs))
+    outputs: dict[str, Path] = {}
+    made = Path()
+    for number, stage in enumerate(preset.stages, 1):
+        recipe = load_recipe(stage.recipe)
+        start = time.monotonic()
+        try:
+            made = recipe.main(stage_config(recipe, stage, preset, outputs, compute))
+        except MultidirError as error:
+            error.add_note(f"in stage {number} of {len(preset.stages)}, {stage.recipe}")
+            raise
+        outputs[stage.name] = made
+        took = f"{time.monotonic() - start:.0f} s" if time.monotonic() - start > 1 else "ready"
+        log.info("[%d/%d] %-20s %5s  %s", number, len(preset.stages), stage.recipe, took, headline(made))
+    return made
+
+
+def check_settings(preset: Preset, compute: Compute) -> list[Any]:
+    """Build every stage's Config on stand-in paths, to find mistakes in a preset before anything runs."""
+    stand_ins = {stage.name: Path(stage.name) for stage in preset.stages}
+    return [stage_config(load_recipe(stage.recipe), stage, preset, stand_ins, compute) for stage in preset.stages]

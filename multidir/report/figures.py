@@ -1,0 +1,22 @@
+"""Every figure of the project: each function takes one table and returns a `Plot`."""
+
+from __future__ import annotations
+
+from multidir.report.control_figures import random_spread, rates_by_cause
+from multidir.report.direction_figures import direction_geometry, projection_histogram, projection_separation
+from multidir.report.dose_figures import dose_curves, transfer_matrix
+from multidir.report.offset_figures import offset_grid
+from multidir.report.plot import Plot, save
+
+__all__ = [
+    "Plot",
+    "direction_geometry",
+    "dose_curves",
+    "offset_grid",
+    "projection_histogram",
+    "projection_separation",
+    "random_spread",
+    "rates_by_cause",
+    "save",
+    "transfer_matrix",
+]

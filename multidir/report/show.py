@@ -1,0 +1,92 @@
+"""Says in words what any artifact holds: a run, an activation store, a direction set, a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from multidir.errors import ConfigError
+from multidir.store.activations import ActivationStore
+from multidir.store.directions import load_directions
+from multidir.store.manifest_file import MANIFEST, read_manifest
+from multidir.store.runs import verify_run
+
+BAR = 40
+"""Width of the widest bar of a small plot, in characters."""
+
+
+def show(path: Path) -> str:
+    """A few lines about an artifact.
+
+    Raises:
+        ConfigError: nothing there, or nothing that multidir wrote.
+        FormatError: an artifact that is broken.
+    """
+    if not path.exists():
+        raise ConfigError(f"{path} does not exist; give a run folder, an activation store or a file of multidir")
+    if path.suffix == ".safetensors":
+        return "\n".join(_directions(path))
+    if path.suffix in (".csv", ".jsonl"):
+        return "\n".join(_table(path))
+    if not (path / MANIFEST).is_file():
+        raise ConfigError(f"{path} is nothing that multidir wrote: it has no {MANIFEST}")
+    manifest = read_manifest(path)
+    return "\n".join(_run(path, manifest) if "recipe" in manifest else _store(ActivationStore.open(path)))
+
+
+def verify(path: Path) -> list[str]:
+    """One sentence per file that is not as it was written; nothing when all is well.
+
+    Raises:
+        FormatError: not a run or store.
+    """
+    return verify_run(path) if "recipe" in read_manifest(path) else ActivationStore.open(path).verify()
+
+
+def _run(path: Path, manifest: dict[str, Any]) -> Iterator[str]:
+    yield f"run of {manifest['recipe']}, {manifest['status']}, {manifest['seconds']:.1f} s"
+    yield f"  started  {manifest['started']}"
+    if manifest["notes"].get("headline"):
+        yield f"  found    {manifest['notes']['headline']}"
+    for name, item in manifest["inputs"].items():
+        yield f"  from     {name}: {item['name']}"
+    for name, value in manifest["seeds"].items():
+        yield f"  seed     {name}: {value}"
+    yield f"  versions {', '.join(f'{name} {version}' for name, version in manifest.get('versions', {}).items())}"
+    for name, item in manifest["outputs"].items():
+        yield f"  wrote    {name} ({item['bytes']:,} bytes)"
+    for folder in sorted(path.glob("*/manifest.json")):
+        yield f"  holds    an activation store; see `multidir show {folder.parent}`"
+
+
+def _store(store: ActivationStore) -> Iterator[str]:
+    yield f"activation store: {store.n_rows:,} tokens of {store.n_traces} traces, width {store.d}"
+    yield f"  content  {store.content_hash}"
+    for annotator in store.annotators:
+        table = store.label_table(annotator)
+        counts = ", ".join(f"{(table.label == i).sum()} {name}" for i, name in enumerate(table.labels))
+        yield f"  labels   {annotator}: {counts}"
+    for role in store.roles:
+        for site in store.sites:
+            deviation = store.moments(role, site).variance() ** 0.5
+            outlier = int(deviation.argmax())
+            yield (
+                f"  {role} {site}: mean token norm {store.mean_norm(role, site):.3g}, most variable channel {outlier} "
+                f"({deviation[outlier] / deviation.mean():.1f} times the mean deviation)"
+            )
+
+
+def _directions(path: Path) -> Iterator[str]:
+    directions = load_directions(path)
+    yield f"{len(directions)} directions of width {directions.d}, lengths in residual-stream units"
+    longest, width = max(item.length for item in directions), max(map(len, directions.names))
+    for item in directions:
+        bar = "█" * max(1, round(BAR * item.length / longest))
+        yield f"  {item.name:<{width}}  {item.length:8.4g}  {bar}"
+
+
+def _table(path: Path) -> Iterator[str]:
+    lines = path.read_text(encoding="utf-8").splitlines()
+    yield f"{path.name}: {len(lines) - (path.suffix == '.csv')} rows"
+    yield from (f"  {line[:200]}" for line in lines[:5])

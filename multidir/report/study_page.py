@@ -1,0 +1,148 @@
+"""The report of a study: one section per run, each with its question, its answer, its figures and numbers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from multidir.experiments.results import read_verdicts
+from multidir.records.outcome import Outcome
+from multidir.records.text import Sentence, Trace
+from multidir.records.verdict import Status, Verdict
+from multidir.report.blocks import Block, DetailsBlock, FactsBlock, FigureBlock, TableBlock, TextBlock, TraceBlock
+from multidir.report.page import Page, Provenance, Section
+from multidir.report.run_figures import plots_of
+from multidir.store.rows import read_rows
+from multidir.store.runs import read_manifest
+
+SAMPLES = 3
+"""Traces, and pairs of steered and unsteered texts, that the page shows."""
+
+
+def study_page(title: str, question: str, about: str, runs: Sequence[Path], questions: Mapping[str, str]) -> Page:
+    """Put the runs of a study on one page, in the order given.
+
+    Args:
+        title: of the page.
+        question: that the study answers.
+        about: what the pair is, and what it is not.
+        runs: complete run folders.
+        questions: recipe name -> the question it answers.
+    """
+    manifests = {path: read_manifest(path) for path in runs}
+    verdicts = tuple(verdict for path in reversed(runs) for verdict in read_verdicts(path))
+    sections = [_section(path, manifests[path], questions) for path in runs]
+    return Page(
+        title=title,
+        question=question,
+        answer_sentences=_answer(verdicts, list(manifests.values())),
+        sections=(*([Section("What this pair is", about)] if about else []), *sections),
+        verdicts=verdicts,
+        provenance=_provenance(manifests),
+    )
+
+
+def summary(page: Page) -> str:
+    """The page's answer in one line."""
+    return " ".join(page.answer_sentences)
+
+
+def _answer(verdicts: Sequence[Verdict], manifests: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+    """The first two verdicts in words; a study that decides nothing answers with its last two headlines."""
+    words = {Status.SUPPORTED: "Yes", Status.REFUTED: "No", Status.UNDETERMINED: "Open", Status.INVALID: "Invalid"}
+    if verdicts:
+        return tuple(f"{words[v.status]}: {v.claim[0].lower()}{v.claim[1:]} {v.because}" for v in verdicts[:2])
+    lines = [str(manifest["notes"].get("headline", "")) for manifest in manifests]
+    return tuple(f"{line[0].upper()}{line[1:]}." for line in lines[-2:] if line) or ("Nothing was measured.",)
+
+
+def _section(path: Path, manifest: Mapping[str, Any], questions: Mapping[str, str]) -> Section:
+    recipe = str(manifest["recipe"])
+    headline = str(manifest["notes"].get("headline", ""))
+    blocks: list[Block] = [FigureBlock(plot) for plot in plots_of(recipe, path)]
+    blocks += [
+        TextBlock(f"{v.claim} {v.status.value.capitalize()}. Rule: {v.rule}.", "note") for v in read_verdicts(path)
+    ]
+    blocks += _samples(path)
+    if (path / "cells.csv").is_file():
+        table = pd.read_csv(path / "cells.csv")
+        blocks.append(DetailsBlock(f"All {len(table)} cells", (TableBlock.of(table, "Estimates by cell"),)))
+    settings = json.loads((path / "config.json").read_text(encoding="utf-8")).get("science", {})
+    facts = {name: _short(value) for name, value in settings.items()}
+    blocks.append(DetailsBlock("Settings", (FactsBlock({"recipe": recipe, "run": path.name, **facts}),)))
+    return Section(questions.get(recipe, recipe), f"{headline[:1].upper()}{headline[1:]}", tuple(blocks))
+
+
+def _short(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _samples(path: Path) -> list[Block]:
+    """Labelled traces of a run that has them, or steered beside unsteered texts."""
+    if (path / "sentences.jsonl").is_file():
+        return _labelled_traces(path)
+    if (path / "outcomes.jsonl").is_file():
+        return _steered_texts(read_rows(path / "outcomes.jsonl", Outcome))
+    return []
+
+
+def _labelled_traces(path: Path) -> list[Block]:
+    manifest = read_manifest(path)
+    source = path if (path / "traces.jsonl").is_file() else _input_folder(path, manifest, "traces")
+    if source is None:
+        return []
+    traces = {trace.id: trace for trace in read_rows(source / "traces.jsonl", Trace)}
+    by_trace: dict[str, list[Sentence]] = {}
+    for sentence in read_rows(path / "sentences.jsonl", Sentence):
+        by_trace.setdefault(sentence.trace_id, []).append(sentence)
+    with_hits = [name for name, found in by_trace.items() if any(s.label == "backtracking" for s in found)]
+    shown = [TraceBlock.of(traces[name], by_trace[name]) for name in with_hits[:SAMPLES]]
+    return [*shown[:1], DetailsBlock("More traces", tuple(shown[1:]))] if len(shown) > 1 else list(shown)
+
+
+def _input_folder(path: Path, manifest: Mapping[str, Any], name: str) -> Path | None:
+    """Where an input run lies: beside this run's recipe folder, by its name."""
+    wanted = manifest["inputs"].get(name, {}).get("name", "")
+    found = sorted(path.parents[2].glob(f"*/*/{wanted}")) if wanted else []
+    return found[0] if found else None
+
+
+def _steered_texts(outcomes: Sequence[Outcome]) -> list[Block]:
+    """For some prompts, the unsteered text and the one that backtracks most, under equal random numbers."""
+    plain = {
+        (o.prompt_id, o.rollout): o
+        for o in outcomes
+        if o.condition.direction == "none" and o.condition.target == "reasoning"
+    }
+    steered = [
+        o for o in outcomes if o.condition.target == "reasoning" and o.condition.dose and o.coherent and o.n_backtracks
+    ]
+    best = sorted(steered, key=lambda o: -(o.n_backtracks or 0))
+    chosen: dict[tuple[str, int], Outcome] = {}
+    for outcome in best:
+        chosen.setdefault((outcome.prompt_id, outcome.rollout), outcome)
+    blocks: list[Block] = []
+    for key, outcome in list(chosen.items())[:SAMPLES]:
+        facts = FactsBlock(
+            {"unsteered": plain[key].text, f"{outcome.condition.direction}, {outcome.condition.dose:g}x": outcome.text}
+        )
+        blocks.append(DetailsBlock(f"Steered beside unsteered: {key[0]}", (facts,)))
+    return blocks
+
+
+def _provenance(manifests: Mapping[Path, Mapping[str, Any]]) -> Provenance:
+    versions: dict[str, str] = {}
+    seeds: dict[str, int] = {}
+    for manifest in manifests.values():
+        versions |= manifest["versions"]
+        seeds |= {f"{manifest['recipe']} {name}": value for name, value in manifest["seeds"].items()}
+    return Provenance(
+        commands=tuple(f"multidir show {path}" for path in manifests),
+        versions=versions,
+        seeds=seeds,
+        hashes={path.name: str(manifest["outputs_hash"]) for path, manifest in manifests.items()},
+    )

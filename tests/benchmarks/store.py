@@ -1,0 +1,319 @@
+"""How fast the activation store is against raw memory maps and plain HDF5, and whether its memory stays flat.
+
+    python -m tests.benchmarks.store [--quick] [--json] [--folder DIR]
+
+Every comparison is interleaved (A B A B) in one run, on the same bytes; a value is the median of the ratios.
+Files lie in a temporary folder below DIR and are removed. Needs 8 GB of disk, 40 GB without --quick.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+
+from multidir.linalg.contrast import contrast
+from multidir.records.site import Site
+from multidir.records.text import Sentence, Trace
+from multidir.store.activations import ActivationStore, StoreSpec
+from multidir.store.provenance import versions
+from multidir.store.shuffle import Shuffle, pair_rate
+from multidir.store.stream import RowStream
+
+D = 4096
+ROW_BYTES = D * 2
+SITE = Site(10)
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the table."""
+
+    name: str
+    value: float
+    unit: str
+    against: str
+    n: int
+    at_least: float | None = None
+    at_most: float | None = None
+    versions: dict[str, str] = field(default_factory=versions)
+
+    def __str__(self) -> str:
+        bound = f">= {self.at_least:g}" if self.at_least is not None else f"<= {self.at_most:g}"
+        return f"{self.name:<44} {self.value:>10.3g} {self.unit:<10} {bound:<8} {self.against} (n={self.n})"
+
+    def as_json(self) -> str:
+        return json.dumps({name: value for name, value in asdict(self).items() if value is not None})
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How much is read and written."""
+
+    gather_rows: int
+    stream_rows: int
+    write_rows: int
+    memory_gb: tuple[float, float]
+    repeats: int
+
+    @classmethod
+    def of(cls, quick: bool) -> Sizes:
+        if quick:
+            return cls(32_768, 98_304, 131_072, (0.5, 2.0), 5)
+        return cls(131_072, 393_216, 262_144, (1.0, 16.0), 7)
+
+
+def ratios(ours: Callable[[], float], theirs: Callable[[], float], repeats: int) -> tuple[float, int]:
+    """Median of theirs/ours in seconds over interleaved pairs, after one pair that is not counted."""
+    found = []
+    for turn in range(repeats + 1):
+        pair = (ours(), theirs()) if turn % 2 else tuple(reversed((theirs(), ours())))
+        found.append(pair[1] / pair[0])
+    return statistics.median(found[1:]), repeats
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+def bits(n: int, seed: int) -> np.ndarray:
+    """(n, D) bfloat16 bits of normal values with a few loud channels."""
+    rng = np.random.default_rng(seed)
+    values = torch.from_numpy(rng.standard_normal((n, D), dtype=np.float32))
+    values[:, :8] *= 60
+    return values.to(torch.bfloat16).view(torch.uint16).numpy()
+
+
+def trace_of(number: int, n: int) -> Trace:
+    return Trace(f"trace_{number:05d}", f"p{number}", "math", tuple(range(n)), 10, "x" * n)
+
+
+def spec_of(shard_rows: int = 0) -> StoreSpec:
+    return StoreSpec({"base": {"id": "synthetic"}}, (SITE,), D, shard_rows=shard_rows)
+
+
+def write_store(path: Path, source: np.ndarray, lengths: Iterator[int], total: int, shard_rows: int = 0) -> None:
+    """Append traces of the given lengths, taking their rows from `source` over and over."""
+    tensor = torch.from_numpy(source).view(torch.bfloat16)
+    with ActivationStore.create(path, spec_of(shard_rows)) as writer:
+        done = number = 0
+        while done < total:
+            n = min(next(lengths), total - done)
+            at = done % (len(source) - n + 1)
+            writer.append(trace_of(number, n), {("base", SITE): tensor[at : at + n]})
+            done, number = done + n, number + 1
+
+
+def lengths_of_traces(seed: int) -> Iterator[int]:
+    """Lengths as reasoning traces have them: median about 2000 tokens, long tail."""
+    rng = np.random.default_rng(seed)
+    while True:
+        yield int(np.clip(rng.lognormal(7.5, 0.6), 200, 8000))
+
+
+def constant(n: int) -> Iterator[int]:
+    while True:
+        yield n
+
+
+@contextmanager
+def folder(base: Path | None) -> Iterator[Path]:
+    path = Path(tempfile.mkdtemp(prefix="multidir-bench-", dir=base))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def forget(path: Path) -> None:
+    """Drop the pages of a file from the page cache."""
+    handle = os.open(path, os.O_RDONLY)
+    os.fsync(handle)
+    os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(handle)
+
+
+def gather_rows(sizes: Sizes, base: Path) -> list[Row]:
+    """Warm random rows against a raw memory map and against chunked HDF5."""
+    source = bits(sizes.gather_rows, 0)
+    write_store(base / "store", source, constant(2048), len(source), shard_rows=len(source))
+    store = ActivationStore.open(base / "store")
+    source.tofile(base / "raw")
+    raw = np.memmap(base / "raw", np.uint16, "r", shape=source.shape)
+    with h5py.File(base / "chunked.h5", "w") as file:
+        file.create_dataset("acts", data=source, chunks=(64, D))
+    chosen = np.random.default_rng(1).choice(len(source), 2048, replace=False)
+    ordered = np.sort(chosen)
+    assert np.array_equal(store.raw_rows("base", SITE, chosen), raw[chosen])
+    for rows in (store.raw_rows("base", SITE, slice(None)), raw):
+        rows.max()  # every page is in memory
+    ours = lambda: seconds(lambda: [store.raw_rows("base", SITE, chosen) for _ in range(10)]) / 10  # noqa: E731
+    against_map, n = ratios(ours, lambda: seconds(lambda: [raw[chosen] for _ in range(10)]) / 10, 3 * sizes.repeats)
+    with h5py.File(base / "chunked.h5") as file:
+        chunked = file["acts"]
+        against_h5py, m = ratios(ours, lambda: seconds(lambda: chunked[ordered]), sizes.repeats)
+    return [
+        Row("warm random gather / memory map", against_map, "x", "np.memmap of raw bytes", n, at_least=0.9),
+        Row("warm random gather / h5py", against_h5py, "x", "h5py fancy index, chunks of 64 rows", m, at_least=50),
+    ]
+
+
+def read_through(path: Path, size: int = 8 * MIB) -> None:
+    buffer = bytearray(size)
+    with path.open("rb", buffering=0) as file:
+        while file.readinto(buffer):
+            pass
+
+
+def stream_rows(sizes: Sizes, base: Path) -> list[Row]:
+    """A cold shuffled pass against a cold sequential read, and how well the pass mixes."""
+    write_store(base / "store", bits(16_384, 2), lengths_of_traces(3), sizes.stream_rows)
+    store = ActivationStore.open(base / "store")
+    stream = RowStream(store, "base", SITE, Shuffle(batch_rows=4096, seed=0))
+    files = [shard.path for shard in store.shards]
+
+    def cold(work: Callable[[], object]) -> float:
+        for file in files:
+            forget(file)
+        return seconds(work)
+
+    def shuffled() -> None:
+        for _ in RowStream(store, "base", SITE, stream.settings).batches():
+            pass
+
+    speed, n = ratios(lambda: cold(shuffled), lambda: cold(lambda: [read_through(f) for f in files]), sizes.repeats)
+    batches = [store.trace_index[rows] for rows in stream.plan.row_batches(0) if len(rows) == 4096]
+    measured = float(np.mean([pair_rate(b) for b in batches])) / pair_rate(store.trace_index[stream.plan.keep])
+    return [
+        Row("cold shuffled stream / sequential read", speed, "x", "read() of the same files", n, at_least=0.8),
+        Row("same-trace collisions / permutation", measured, "x", "full permutation", len(batches), at_most=1.2),
+    ]
+
+
+def write_rows(sizes: Sizes, base: Path) -> list[Row]:
+    """Writing to durable, hashed shards against filling and flushing a memory map."""
+    source, step = bits(16_384, 4), 2048
+
+    def ours() -> float:
+        took = seconds(lambda: write_store(base / "store", source, constant(step), sizes.write_rows))
+        shutil.rmtree(base / "store")
+        return took
+
+    def theirs() -> float:
+        took = seconds(lambda: fill_map(base / "raw", source, step, sizes.write_rows))
+        (base / "raw").unlink()
+        return took
+
+    value, n = ratios(ours, theirs, sizes.repeats)
+    return [Row("sequential write / memory map", value, "x", "np.memmap, flushed to disk", n, at_least=0.9)]
+
+
+def fill_map(path: Path, source: np.ndarray, step: int, total: int) -> None:
+    target = np.memmap(path, np.uint16, "w+", shape=(total, D))
+    for start in range(0, total, step):
+        at = start % (len(source) - step + 1)
+        target[start : start + step] = source[at : at + step]
+    target.flush()
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())
+
+
+def exactness(base: Path) -> list[Row]:
+    """Difference of means from stored sums against all rows in float64, for several sharding sizes."""
+    source, worst = bits(8192, 5), 0.0
+    rng = np.random.default_rng(6)
+    for number, shard_rows in enumerate((500, 3000, 100_000)):
+        path = base / f"store{number}"
+        write_store(path, source, constant(512), len(source), shard_rows)
+        store = ActivationStore.open(path)
+        sentences = [
+            Sentence(info.id, i, i * 8, i * 8 + 8, i * 8, i * 8 + 8, "abc"[rng.integers(3)], "rule/1")
+            for info in store.traces
+            for i in range(64)
+        ]
+        store.put_labels("rule/1", sentences, window=(-4, 3))
+        stored, windows = store.label_sums("base", SITE, "rule/1"), store.windows("rule/1", (-4, 3))
+        rows = store.rows("base", SITE, slice(None)).astype(np.float64)
+        reference = rows[windows.rows().reshape(-1)].mean(axis=0)
+        for label in range(3):
+            direct = rows[windows.rows()[windows.label == label].reshape(-1)].mean(axis=0) - reference
+            error = np.linalg.norm(contrast(stored.sums, stored.counts, label) - direct) / np.linalg.norm(direct)
+            worst = max(worst, float(error))
+    return [Row("difference of means from stored sums", worst, "relative", "all rows in float64", 9, at_most=1e-12)]
+
+
+def memory(sizes: Sizes, base: Path) -> list[Row]:
+    """Peak memory of writing and streaming a large store against a small one, each in its own process."""
+    small, large = (peak_memory(gb, base) for gb in sizes.memory_gb)
+    name = f"peak memory, {sizes.memory_gb[1]:g} GB / {sizes.memory_gb[0]:g} GB"
+    return [
+        Row(name, large / small, "x", "write, then one shuffled pass", 1, at_most=1.1),
+        Row("peak memory, large store", large, "MB", "resident, with torch loaded", 1, at_most=3000),
+    ]
+
+
+def peak_memory(gigabytes: float, base: Path) -> float:
+    command = [sys.executable, "-m", "tests.benchmarks.store", "--child", str(gigabytes), "--folder", str(base)]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    return float(done.stdout)
+
+
+def child(gigabytes: float, base: Path) -> None:
+    """Write and stream a store, print the peak resident memory in MB."""
+    total = int(gigabytes * 1e9 / ROW_BYTES)
+    with folder(base) as path:
+        write_store(path / "store", bits(16_384, 7), lengths_of_traces(8), total)
+        store = ActivationStore.open(path / "store")
+        for _ in RowStream(store, "base", SITE, Shuffle(batch_rows=4096, seed=0)).batches():
+            pass
+    unit = 1 if sys.platform == "darwin" else 1024
+    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
+
+
+PARTS: dict[str, Callable[[Sizes, Path], list[Row]]] = {
+    "gather": gather_rows,
+    "stream": stream_rows,
+    "write": write_rows,
+    "exactness": lambda _, base: exactness(base),
+    "memory": memory,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="small sizes, about two minutes")
+    parser.add_argument("--json", action="store_true", help="one JSON object per row on stdout")
+    parser.add_argument("--folder", type=Path, default=None, help="where the files go; measure the disk that you use")
+    parser.add_argument("--only", choices=PARTS, nargs="*", default=list(PARTS), help="some of the parts")
+    parser.add_argument("--child", type=float, default=None, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    if args.child is not None:
+        child(args.child, args.folder)
+        return
+    for part in args.only:
+        with folder(args.folder) as base:
+            for row in PARTS[part](Sizes.of(args.quick), base):
+                print(row.as_json() if args.json else row, flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from multidir.errors import ConfigError, DesignError, FormatError
+from multidir.experiments.prompts import read_prompts, split_prompts
+from multidir.records.text import Prompt
+
+SET = [Prompt(f"{c}_{i}", c, f"problem {i}") for c in ("a", "b", "c") for i in range(10)]
+
+
+def test_splits_are_disjoint_even_and_reproducible() -> None:
+    splits = split_prompts(SET, {"derive": 4, "search": 2, "confirm": 3}, seed=1)
+    ids = [p.id for prompts in splits.values() for p in prompts]
+    assert len(ids) == len(set(ids)) == 27
+    assert all(sum(p.category == c for p in splits["derive"]) == 4 for c in "abc")
+    assert splits == split_prompts(SET, {"derive": 4, "search": 2, "confirm": 3}, seed=1)
+    assert splits != split_prompts(SET, {"derive": 4, "search": 2, "confirm": 3}, seed=2)
+
+
+def test_another_category_changes_nothing_for_the_others() -> None:
+    more = split_prompts([*SET, *(Prompt(f"d_{i}", "d", "x") for i in range(10))], {"derive": 4}, seed=1)
+    assert [p for p in more["derive"] if p.category != "d"] == split_prompts(SET, {"derive": 4}, seed=1)["derive"]
+
+
+def test_too_few_problems_name_the_category() -> None:
+    with pytest.raises(DesignError, match=r"11 problems.*'a': 10"):
+        split_prompts(SET, {"derive": 11}, seed=0)
+
+
+def test_the_shipped_problems_are_thirty_per_category() -> None:
+    prompts = read_prompts("shipped:prompts/tiny.jsonl")
+    assert len(prompts) == 300
+    assert {sum(p.category == c for p in prompts) for c in {p.category for p in prompts}} == {30}
+
+
+def test_a_broken_line_is_named(tmp_path: Path) -> None:
+    file = tmp_path / "p.jsonl"
+    file.write_text(json.dumps({"id": "a_1", "category": "a", "problem": "x"}) + "\n{broken\n")
+    with pytest.raises(FormatError, match=r"p\.jsonl, line 2"):
+        read_prompts(str(file))
+
+
+def test_repeated_ids_are_named(tmp_path: Path) -> None:
+    file = tmp_path / "p.jsonl"
+    file.write_text((json.dumps({"id": "a_1", "category": "a", "problem": "x"}) + "\n") * 2)
+    with pytest.raises(FormatError, match="a_1"):
+        read_prompts(str(file))
+
+
+def test_a_missing_file_says_what_to_give() -> None:
+    with pytest.raises(ConfigError, match="shipped:NAME"):
+        read_prompts("nowhere.jsonl")

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from multidir.config import Compute
+from multidir.errors import ConfigError
+from multidir.recipes.configure import from_command_line, from_values
+from multidir.recipes.find import full_name, load_recipe, questions, recipe_files
+from multidir.recipes.preset import load_preset, preset_names
+from multidir.recipes.study import check_settings
+from multidir.records.pair import Pair
+
+
+def test_every_recipe_asks_a_question_or_says_its_job() -> None:
+    assert len(recipe_files()) >= 10
+    assert all(len(question) > 20 for question in questions().values())
+
+
+def test_short_names_and_suggestions() -> None:
+    assert full_name("study") == "analysis/study"
+    assert full_name("import_traces") == "data/import-traces"
+    with pytest.raises(ConfigError, match="did you mean 'traces'"):
+        full_name("tracse")
+
+
+@pytest.mark.parametrize("name", [name for name in recipe_files() if name != "train/tiny"])
+def test_every_recipe_prints_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        from_command_line(load_recipe(name), ["--help"])
+    assert end.value.code == 0
+    assert questions()[name][:30] in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_shipped_presets_fit_their_recipes(name: str) -> None:
+    preset = load_preset(name)
+    assert len(check_settings(preset, Compute())) == len(preset.stages)
+
+
+def test_unknown_preset_suggests() -> None:
+    with pytest.raises(ConfigError, match=r"no preset 'tniy'; did you mean 'tiny'"):
+        load_preset("tniy")
+
+
+def write(tmp_path: Path, text: str) -> str:
+    file = tmp_path / "mine.toml"
+    file.write_text('[pair]\nbase = "x"\n' + text)
+    return str(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = 1\n[[stage]]\nrecipe = 'data/prompts'\n", "no setting 'x'"),
+        ("[odd]\n[[stage]]\nrecipe = 'data/prompts'\n", "unknown odd"),
+        ("", r"no \[\[stage\]\]"),
+        ('[[stage]]\nrecipe = "data/prompts"\n[[stage]]\nrecipe = "data/prompts"\n', "two stages are called 'prompts'"),
+        ('[[stage]]\nrecipe = "data/traces"\ninputs = { prompts = "prompts" }\n', "not an earlier stage"),
+        ("[[stage\n", "not valid TOML"),
+    ],
+)
+def test_broken_presets_say_what_is_wrong(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_preset(write(tmp_path, text))
+
+
+def test_a_typo_in_the_last_stage_is_found_before_the_first_runs(tmp_path: Path) -> None:
+    file = write(tmp_path, '[[stage]]\nrecipe = "data/prompts"\nscience = { derrive = 3 }\n')
+    with pytest.raises(ConfigError, match=r"did you mean 'derive'"):
+        check_settings(load_preset(file), Compute())
+
+
+def test_values_of_the_wrong_type_are_named() -> None:
+    with pytest.raises(ConfigError, match="base"):
+        from_values(Pair, {"base": 3}, "here")

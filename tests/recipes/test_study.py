@@ -1,0 +1,88 @@
+"""The whole path on the shipped pair, in small: it ends in a report, resumes after a kill, repeats nothing."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from multidir.cli import main
+from multidir.config import Compute
+from multidir.recipes.preset import load_preset
+from multidir.recipes.study import run_study
+
+PRESET = str(Path(__file__).parents[1] / "data" / "smoke.toml")
+COMMAND = [sys.executable, "-m", "multidir", "run", "study", "--preset", PRESET]
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished smoke study: its folder of runs."""
+    runs = tmp_path_factory.mktemp("study") / "runs"
+    run_study(load_preset(PRESET), Compute(runs=runs, batch_rows=32))
+    return runs
+
+
+def only(runs: Path, recipe: str) -> Path:
+    (found,) = (runs / recipe).iterdir()
+    return found
+
+
+def test_it_ends_in_a_report_that_needs_no_network(study: Path) -> None:
+    page = (only(study, "analysis/report") / "report.html").read_text(encoding="utf-8")
+    assert "Which directions make this model pair backtrack?" in page
+    assert "<svg" in page
+    assert 'src="http' not in page
+    assert 'href="http' not in page
+
+
+def test_every_stage_is_complete_and_verifies(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    manifests = list(study.glob("*/*/*/manifest.json"))
+    assert len(manifests) == 10
+    for manifest in manifests:
+        assert json.loads(manifest.read_text())["status"] == "complete"
+        assert main(["verify", str(manifest.parent)]) == 0
+        assert main(["show", str(manifest.parent)]) == 0
+    assert "found" in capsys.readouterr().out
+
+
+def test_a_second_run_repeats_nothing(study: Path) -> None:
+    before = {p: p.stat().st_mtime_ns for p in study.rglob("*") if p.is_file()}
+    run_study(load_preset(PRESET), Compute(runs=study, batch_rows=32))
+    assert {p: p.stat().st_mtime_ns for p in study.rglob("*") if p.is_file()} == before
+
+
+def outcomes(runs: Path, recipe: str) -> dict[tuple[str, ...], tuple[str, int]]:
+    rows = [json.loads(line) for line in (only(runs, recipe) / "outcomes.jsonl").read_text().splitlines()]
+    return {
+        (*map(str, row["condition"].values()), row["prompt_id"], row["rollout"]): (row["text"], row["positions_edited"])
+        for row in rows
+    }
+
+
+def test_killed_at_any_moment_it_goes_on_and_ends_the_same(study: Path, tmp_path: Path) -> None:
+    """Kill -9 whenever a stage has begun to write, and compare with the study that was never interrupted.
+
+    The other batch size makes it a test of that as well: neither interruptions nor batches change a text.
+    """
+    command = [*COMMAND, "--runs", str(tmp_path), "--batch-rows", "7"]
+    for awaited in ("data/traces/*/traces.jsonl", "data/activations/*/store/*", "analysis/offsets/*/outcomes.jsonl"):
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
+        end = time.monotonic() + 120
+        while not list(tmp_path.glob(awaited)) and time.monotonic() < end and process.poll() is None:
+            time.sleep(0.05)
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    finished = subprocess.run(command, capture_output=True, text=True)
+    assert finished.returncode == 0, finished.stderr
+    for recipe in ("analysis/offsets", "analysis/steering"):
+        assert outcomes(tmp_path, recipe) == outcomes(study, recipe)
+    for table in ("analysis/steering/*/cells.csv", "train/directions/*/directions.csv"):
+        (mine,), (theirs,) = tmp_path.glob(table), study.glob(table)
+        assert mine.read_text() == theirs.read_text()

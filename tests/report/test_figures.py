@@ -1,0 +1,402 @@
+"""Every figure: it draws, it says what it shows, and its CSV holds exactly the numbers drawn."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.lines import Line2D
+
+from multidir.errors import ConfigError, FormatError
+from multidir.report import figures
+from multidir.report.style import BASE, CARD, REASONING
+from tests.report import demo
+from tests.report.conftest import DRAWINGS, Drawing, drawn
+
+
+def _lines(axes: Axes) -> dict[str, Line2D]:
+    """Lines that hold all points of a series, by label."""
+    return {str(line.get_label()): line for line in axes.get_lines() if not str(line.get_label()).startswith("_")}
+
+
+def _xy(line: Line2D) -> np.ndarray:
+    return np.column_stack([np.asarray(line.get_xdata(), float), np.asarray(line.get_ydata(), float)])
+
+
+def test_all_functions_are_covered_here() -> None:
+    functions = {name for name in figures.__all__ if name not in ("Plot", "save")}
+    assert functions == set(DRAWINGS)
+
+
+def test_draws_in_both_shapes_with_title_reading_and_numbers(plot: figures.Plot) -> None:
+    assert plot.title
+    assert plot.reading.endswith(".")
+    assert "nan" not in plot.reading
+    assert plot.narrow is not None
+    assert not plot.data.empty
+    assert plot.note == ""
+    for svg in (plot.svg(), plot.svg(narrow=True)):
+        assert svg.count("<text") > 5  # text stays text
+        assert "<image" not in svg
+    assert plot.name in repr(plot)
+
+
+def test_a_notebook_shows_the_svg_which_is_the_same_every_time() -> None:
+    plot = drawn("offset_grid")
+    assert plot._repr_svg_() == plot.svg()
+
+
+def test_same_numbers_in_any_row_order_give_the_same_bytes(drawing: Drawing) -> None:
+    function, table = drawing
+    one, two = drawn(function.__name__), function(table().sample(frac=1.0, random_state=1))
+    if one.name != "random_spread":  # dots of random directions lie in the order of their values
+        pd.testing.assert_frame_equal(one.data, two.data)
+    assert one.svg() == two.svg()
+    assert "<dc:date>" not in one.svg()
+
+
+def test_png_is_deterministic() -> None:
+    assert figures.rates_by_cause(demo.cause_table()).png(60) == figures.rates_by_cause(demo.cause_table()).png(60)
+
+
+def test_missing_columns_are_all_named_in_one_sentence(drawing: Drawing) -> None:
+    function, table = drawing
+    frame = table()
+    first, last = frame.columns[0], frame.columns[-1]
+    with pytest.raises(FormatError, match=f"{function.__name__}: missing columns .*") as caught:
+        function(frame.rename(columns={first: "x_first", last: "x_last"}))
+    message = str(caught.value)
+    assert first in message
+    assert last in message
+    assert "x_first" in message
+    assert "\n" not in message
+
+
+def test_an_empty_table_is_refused(drawing: Drawing) -> None:
+    function, table = drawing
+    with pytest.raises(FormatError, match="no rows"):
+        function(table().iloc[:0])
+
+
+def test_a_table_without_any_score_draws_and_never_shows_zero(drawing: Drawing) -> None:
+    function, table = drawing
+    numbers = {
+        "backtrack_share",
+        "low",
+        "high",
+        "fold",
+        "rate",
+        "auroc",
+        "projection",
+        "length",
+        "cosine_between_roles",
+    }
+    numbers |= {"keyword_share", "length_low", "length_high", "cosine_low", "cosine_high"}
+    frame = table()
+    frame[[column for column in frame if column in numbers]] = np.nan
+    plot = function(frame)
+    assert "could not be scored" in plot.note
+    assert plot.svg()
+    drawn_lines = [line for axes in plot.figure.axes for line in axes.get_lines()]
+    for line in drawn_lines:
+        level = str(line.get_label()).startswith("_child")  # reference levels and the start of the sentence
+        assert level or np.isnan(_xy(line)).any(axis=1).all()
+
+
+def test_numbers_that_are_not_numbers_are_refused(drawing: Drawing) -> None:
+    function, table = drawing
+    frame = table()
+    column = next(c for c in ("low", "length", "projection") if c in frame)
+    frame[column] = "many"
+    with pytest.raises(FormatError, match=f"column {column} must hold numbers"):
+        function(frame)
+
+
+def test_csv_is_read_back_exactly(plot: figures.Plot) -> None:
+    rows = list(csv.DictReader(io.StringIO(plot.csv())))
+    for column in plot.data.select_dtypes("float"):
+        read = [float(row[column] or "nan") for row in rows]
+        np.testing.assert_array_equal(read, plot.data[column].to_numpy(float))
+
+
+def test_save_writes_three_files(tmp_path) -> None:
+    plot = drawn("rates_by_cause")
+    svg, png, numbers = figures.save(plot, tmp_path)
+    assert svg.read_text() == plot.svg()
+    assert numbers.read_text() == plot.csv()
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert sorted(path.name for path in tmp_path.iterdir()) == [numbers.name, png.name, svg.name]
+
+
+def test_a_plot_cannot_have_a_name_that_is_no_file_name() -> None:
+    plot = drawn("rates_by_cause")
+    with pytest.raises(ConfigError, match="cannot name a figure"):
+        figures.Plot(plot.figure, plot.data, "../x", "", "")
+
+
+# --- dose curves ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("measure", "column"), [("backtrack", "backtrack_share"), ("keyword", "keyword_share")])
+def test_dose_curves_draw_the_cells_and_write_them(measure: str, column: str) -> None:
+    cells = demo.dose_cells()
+    plot = drawn("dose_curves" if measure == "backtrack" else "dose_curves_keyword")
+    for axes, target in zip(plot.figure.axes, ("reasoning", "base"), strict=True):
+        lines = _lines(axes)
+        assert set(lines) == {"base -6..-2", "reasoning -6..-2", "random median"}
+        for name, line in lines.items():
+            written = plot.data[(plot.data["target"] == target) & (plot.data["direction"] == name)]
+            np.testing.assert_array_equal(_xy(line), written[["dose", "value"]].to_numpy())
+            if name != "random median":
+                given = cells[(cells["target"] == target) & cells["direction"].isin([name, "none"])].sort_values("dose")
+                np.testing.assert_array_equal(_xy(line), given[["dose", column]].to_numpy())
+
+
+def test_random_directions_are_pooled_to_median_and_range() -> None:
+    cells = demo.dose_cells()
+    data = drawn("dose_curves").data
+    given = cells[(cells["target"] == "reasoning") & (cells["direction_role"] == "random") & (cells["dose"] == 1.0)]
+    pooled = data[(data["target"] == "reasoning") & (data["direction_role"] == "random") & (data["dose"] == 1.0)].iloc[
+        0
+    ]
+    values = given["backtrack_share"]
+    assert (pooled["value"], pooled["low"], pooled["high"]) == (values.median(), values.min(), values.max())
+    assert pooled["n_directions"] == 20
+
+
+def test_an_unscored_cell_is_a_gap_and_a_note_never_a_zero() -> None:
+    cells = demo.dose_cells()
+    where = (cells["direction"] == "base -6..-2") & (cells["target"] == "reasoning") & (cells["dose"] == 0.5)
+    cells.loc[where, ["backtrack_share", "low", "high"]] = np.nan
+    plot = figures.dose_curves(cells)
+    line = _xy(_lines(plot.figure.axes[0])["base -6..-2"])
+    at = line[:, 0] == 0.5
+    assert np.isnan(line[at, 1]).all()
+    assert not np.isnan(line[~at, 1]).any()
+    assert plot.note.startswith("1 of ")
+    assert ",0.5,,,," in plot.csv()
+
+
+def test_a_value_without_interval_keeps_its_point_and_says_so() -> None:
+    cells = demo.dose_cells()
+    cells[["low", "high"]] = np.nan
+    plot = figures.dose_curves(cells)
+    assert "[not estimable]" in plot.reading
+    assert plot.note == ""
+
+
+def test_the_best_dose_is_a_coherent_one() -> None:
+    cells = demo.dose_cells()
+    assert "At dose 0.75" in drawn("dose_curves").reading
+    incoherent = cells["dose"].isin([0.75, 1.0])
+    cells.loc[incoherent, "coherent_share"] = 0.2
+    plot = figures.dose_curves(cells)
+    assert "At dose 0.5" in plot.reading
+    hollow = [line for line in plot.figure.axes[0].get_lines() if line.get_markerfacecolor() == CARD.light]
+    assert {0.75, 1.0} <= {x for line in hollow for x in line.get_xdata()}
+
+
+def test_a_cell_of_unknown_coherence_does_not_count_as_coherent() -> None:
+    cells = demo.dose_cells()
+    cells["coherent_share"] = np.nan
+    plot = figures.dose_curves(cells)
+    assert plot.reading.startswith("No dose of the base-derived direction")
+    assert not plot.data["coherent"].any()
+
+
+def test_one_colour_per_origin_everywhere() -> None:
+    plots = [
+        function(table()) for name, (function, table) in DRAWINGS.items() if name in ("dose_curves", "offset_grid")
+    ]
+    for plot in plots:
+        for axes in plot.figure.axes:
+            for name, line in _lines(axes).items():
+                expected = BASE if "base" in name else REASONING if "reasoning" in name else None
+                assert expected is None or to_hex(line.get_color()) == expected.light
+
+
+def test_a_model_that_was_not_steered_is_said_to_be_missing() -> None:
+    cells = demo.dose_cells()
+    plot = figures.dose_curves(cells[cells["target"] == "reasoning"])
+    assert "the base model was not steered with it" in plot.reading
+    assert "not measured" in [text.get_text() for text in plot.figure.axes[1].texts]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"direction_role": "probe"}, "direction_role holds probe; it must be one of base, reasoning, random"),
+        ({"target": "llama"}, "target holds llama; it must be one of reasoning, base"),
+        ({"backtrack_share": 36.0}, "backtrack_share must be shares between 0 and 1"),
+        ({"dose": 0.1}, "cells stand twice, the first is target"),
+    ],
+)
+def test_cells_that_cannot_be_meant_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(FormatError, match=message):
+        figures.dose_curves(demo.dose_cells().assign(**change))
+
+
+def test_doses_of_two_units_do_not_share_an_axis() -> None:
+    cells = demo.dose_cells()
+    cells.loc[cells.index[3:], "dose_unit"] = "residual"
+    with pytest.raises(FormatError, match="doses are in relative and residual"):
+        figures.dose_curves(cells)
+
+
+# --- the other figures ---------------------------------------------------------------------------
+
+
+def test_transfer_shows_the_base_model_at_the_dose_chosen_in_the_reasoning_model() -> None:
+    cells = demo.dose_cells()
+    lift = (cells["target"] == "base") & (cells["direction_role"] == "base") & (cells["dose"] == 0.1)
+    cells.loc[lift, "backtrack_share"] = 0.9  # the base model's own best dose must not be taken
+    data = figures.transfer_matrix(cells).data
+    derived = data[data["direction_role"] == "base"]
+    assert set(derived["target"]) == {"base", "reasoning"}
+    assert set(derived["dose"]) == {0.75}
+
+
+def test_transfer_without_one_model_says_so() -> None:
+    cells = demo.dose_cells()
+    plot = figures.transfer_matrix(cells[cells["target"] == "reasoning"])
+    assert "the base model was not measured" in plot.reading
+    assert "not measured" in [text.get_text() for text in plot.figure.axes[0].texts]
+
+
+def test_of_several_directions_the_reading_names_the_best() -> None:
+    cells = demo.dose_cells()
+    other = cells[cells["direction"] == "base -6..-2"].assign(direction="base -13..-8")
+    other[["backtrack_share", "low", "high"]] *= 0.5
+    plot = figures.dose_curves(pd.concat([cells, other]))
+    assert "the base-derived direction base -6..-2 takes" in plot.reading
+
+
+def test_transfer_without_coherent_dose_says_so() -> None:
+    plot = figures.transfer_matrix(demo.dose_cells().assign(coherent_share=0.1))
+    assert "no dose was coherent" in plot.reading
+    assert set(plot.data["direction_role"]) == {"none"}
+
+
+def test_random_spread_draws_every_direction() -> None:
+    table = demo.fold_table()
+    plot = drawn("random_spread")
+    lines = _lines(plot.figure.axes[0])
+    shown = np.concatenate([np.asarray(line.get_xdata(), float) for line in lines.values()])
+    random = np.sort(np.asarray(lines["random"].get_xdata(), float))
+    np.testing.assert_array_equal(random, np.sort(table.loc[table["direction_role"] == "random", "fold"]))
+    assert 6.3 in shown
+    assert "1.6x by the strongest of 20" in plot.reading
+
+
+def test_offset_grid_draws_a_line_per_dose_and_names_the_best_window() -> None:
+    plot = drawn("offset_grid")
+    for axes, role in zip(plot.figure.axes, ("base", "reasoning"), strict=True):
+        for name, line in _lines(axes).items():
+            some = plot.data[(plot.data["direction_role"] == role) & (plot.data["dose"] == float(name.split("/")[2]))]
+            np.testing.assert_array_equal(_xy(line), some[["offset", "value"]].to_numpy())
+    assert "best from tokens -6..-3" in plot.reading
+
+
+def test_each_site_and_origin_has_its_own_panel() -> None:
+    grid, auroc = demo.grid_cells(), demo.auroc_table()
+    derived = grid["direction_role"] != "none"
+    both = pd.concat([grid.assign(site=np.where(derived, site, None)) for site in ("L10.resid_post", "L2.resid_post")])
+    plot = figures.offset_grid(both.drop_duplicates())
+    titles = [axes.get_title(loc="left") for axes in plot.figure.axes]
+    assert titles[:2] == ["L2.resid_post: base-derived", "L2.resid_post: reasoning-derived"]
+    assert len(titles) == 4
+    assert "-6..-3 of L" in plot.reading
+    plot = figures.projection_separation(
+        pd.concat([auroc.assign(site=site) for site in ("L10.resid_post", "L2.resid_post")])
+    )
+    assert [axes.get_title(loc="left") for axes in plot.figure.axes] == ["L2.resid_post", "L10.resid_post"]
+
+
+def test_geometry_of_one_model_shows_no_empty_angle() -> None:
+    table = demo.geometry_table()
+    table = table[table["role"] == "base"]
+    table = table.assign(cosine_between_roles=np.nan, cosine_low=np.nan, cosine_high=np.nan)
+    plot = figures.direction_geometry(table)
+    assert len(plot.figure.axes) == 1
+    assert plot.reading.startswith("The longest direction is the base-derived one at")
+
+
+def test_random_directions_at_one_dose_are_a_bar_and_nothing_is_drawn_in_between() -> None:
+    cells = demo.dose_cells()
+    cells = cells[(cells["direction_role"] != "random") | ((cells["dose"] == 0.75) & (cells["target"] == "reasoning"))]
+    plot = figures.dose_curves(cells)
+    line = _lines(plot.figure.axes[0])["random median"]
+    written = plot.data[plot.data["direction_role"] == "random"]
+    np.testing.assert_array_equal(_xy(line), written[["dose", "value"]].to_numpy())
+    assert list(written["dose"]) == [0.75]
+
+
+def test_offset_grid_needs_the_target_it_is_asked_for() -> None:
+    with pytest.raises(FormatError, match="steers the base model"):
+        figures.offset_grid(demo.grid_cells(), target="base")
+
+
+def test_geometry_draws_lengths_and_cosines() -> None:
+    table = demo.geometry_table()
+    left, right = drawn("direction_geometry").figure.axes
+    for role in ("base", "reasoning"):
+        given = table[table["role"] == role]["length"].to_numpy()
+        np.testing.assert_array_equal(_xy(_lines(left)[f"L3.resid_post/{role}"])[:, 1], given)
+    given = table.loc[table["role"] == "base", "cosine_between_roles"].to_numpy()
+    np.testing.assert_array_equal(_xy(_lines(right)["L3.resid_post/cosine"])[:, 1], given)
+
+
+def test_geometry_shows_every_site() -> None:
+    table = demo.geometry_table()
+    both = pd.concat([table, table.assign(site="L2.resid_post")])
+    titles = [axes.get_title(loc="left") for axes in figures.direction_geometry(both).figure.axes]
+    assert [title.split(":")[0] for title in titles] == ["L2.resid_post"] * 2 + ["L3.resid_post"] * 2
+
+
+def test_two_directions_of_one_window_are_refused() -> None:
+    table = demo.geometry_table()
+    with pytest.raises(FormatError, match="cells stand twice, the first is role base, site L3"):
+        figures.direction_geometry(pd.concat([table, table]))
+
+
+def test_rates_keep_measured_and_planted_apart() -> None:
+    table = demo.cause_table()
+    axes = drawn("rates_by_cause").figure.axes[0]
+    bars = [patch.get_height() for patch in axes.patches]
+    np.testing.assert_array_equal(bars, table["planted"])
+    values = [line.get_ydata()[0] for line in axes.get_lines() if line.get_label() == "_value"]
+    np.testing.assert_array_equal(values, table["rate"])
+
+
+def test_separation_reads_only_windows_before_the_sentence() -> None:
+    table = demo.auroc_table()
+    table.loc[table["offset_lo"] == 0, "auroc"] = 0.99
+    assert "0.99" not in figures.projection_separation(table).reading
+
+
+def test_histogram_counts_every_scored_sentence_once() -> None:
+    scores = demo.score_table()
+    scores.loc[scores.index[:7], "projection"] = np.nan
+    plot = figures.projection_histogram(scores)
+    counts = plot.data.groupby(["role", "before_backtracking"])["count"].sum()
+    assert counts.to_dict() == {
+        ("base", False): 2393,
+        ("base", True): 230,
+        ("reasoning", False): 2400,
+        ("reasoning", True): 230,
+    }
+    shares = plot.data.groupby(["role", "before_backtracking"])["share"].sum()
+    np.testing.assert_allclose(shares, 1.0, rtol=1e-12)
+    assert plot.note.startswith("7 of 5260")
+
+
+def test_an_unlabelled_sentence_is_not_taken_for_a_negative() -> None:
+    scores = demo.score_table().astype({"before_backtracking": object})
+    scores.loc[0, "before_backtracking"] = None
+    with pytest.raises(FormatError, match="before_backtracking must be true or false in every row"):
+        figures.projection_histogram(scores)

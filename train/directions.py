@@ -1,0 +1,71 @@
+"""Which directions separate the tokens before a backtracking sentence from the tokens before any sentence?
+
+Difference of means over windows of token offsets before a sentence's first token, for every model, site and
+window: v = mean over windows before backtracking - mean over windows before all labelled sentences (arXiv
+2507.12638, Eq. 3). Norms and the cosine between the two models come with intervals that resample traces.
+
+    multidir run train/directions --activations runs/data/activations/... --windows -13:-8 -4:0
+
+Writes directions.safetensors, directions.csv, norms.json. Seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from multidir.config import Compute
+from multidir.recipes.stage import open_stage
+from multidir.store.atomic import write_json_atomic
+from multidir.store.directions import save_directions
+
+
+@dataclass(frozen=True)
+class Science:
+    """What changes numbers."""
+
+    label: str = "backtracking"
+    """The behaviour."""
+    windows: tuple[str, ...] = ("-13:-8",)
+    """Token offsets first:last, both included, counted from the sentence's first token (0)."""
+    mean: Literal["token", "trace"] = "token"
+    """`token`: all rows weigh alike (the paper's code). `trace`: mean of per-trace means (the paper's text)."""
+    reference: Literal["all", "rest"] = "all"
+    """`all`: minus the mean over all labelled sentences, positives included (Eq. 3). `rest`: positives left out."""
+    draws: int = 500
+    """Bootstrap resamples of traces."""
+    seed: int = 0
+    """Seed of the resampling."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """Settings of this recipe."""
+
+    activations: Path
+    """Run folder of data/activations."""
+    science: Science = field(default_factory=Science)
+    compute: Compute = field(default_factory=Compute)
+
+
+def main(cfg: Config) -> Path:
+    """Find the directions and return the run folder."""
+    run = open_stage(cfg, "train/directions")
+    if run.complete:
+        return run.path
+    from multidir.experiments.directions import find_directions, parse_window
+    from multidir.experiments.results import Results, save_results
+    from multidir.report.run_figures import save_figures
+    from multidir.store.activations import ActivationStore
+
+    with run:
+        s = cfg.science
+        store = ActivationStore.open(cfg.activations / "store")
+        windows = [parse_window(text) for text in s.windows]
+        found = find_directions(store, s.label, windows, s.mean, s.reference, s.draws, s.seed)
+        save_directions(run.file("directions.safetensors"), found.directions)
+        write_json_atomic(run.file("norms.json"), found.mean_norms)
+        save_results(run, Results({"directions": found.table}, found.headline))
+        save_figures(run, "train/directions")
+    return run.path
