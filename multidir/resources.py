@@ -18,11 +18,11 @@ def path(name: str) -> Path:
     Args:
         name: relative, with forward slashes, such as `tiny/worlds.json`.
     Raises:
-        FileNotFoundError: this installation does not carry it.
+        ConfigError: this installation does not carry it.
     """
     found = ROOT / "data" / name
     if not found.exists():
-        raise FileNotFoundError(f"this installation of multidir carries no {name!r}; looked at {found}")
+        raise ConfigError(f"this installation of multidir carries no {name!r}; reinstall it, or rebuild the file")
     return found
 
 
@@ -33,10 +33,7 @@ def locate(source: str) -> Path:
         ConfigError: there is no such file.
     """
     kind, _, name = source.partition(":")
-    try:
-        found = path(name) if kind == "shipped" else Path(source).expanduser()
-    except FileNotFoundError as error:
-        raise ConfigError(f"{source!r}: {error}") from error
+    found = path(name) if kind == "shipped" else Path(source).expanduser()
     if not found.exists():
         raise ConfigError(f"there is no file {source!r}; give a path, or shipped:NAME for one in data/")
     return found

@@ -17,35 +17,37 @@ SPARE = 64
 """Least number of tokens to make room for at a time; more when the sequences are long."""
 
 
-class RoomyLayer(DynamicLayer):
+class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """Keys and values of one block: views into larger tensors, (b, heads, t, width of a head)."""
 
     _rooms: tuple[Tensor, Tensor] | None = None
 
-    def update(self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+    def update(self, key_states: Tensor, value_states: Tensor, *_args: Any, **_kwargs: Any) -> tuple[Tensor, Tensor]:
         """Append the new tokens and return all."""
         if not self.is_initialized:
             self.lazy_initialization(key_states, value_states)
         rooms = self._rooms or (None, None)
-        key_room, self.keys = _appended(rooms[0], self.keys, key_states)
-        value_room, self.values = _appended(rooms[1], self.values, value_states)
-        self._rooms = key_room, value_room
-        return self.keys, self.values
+        key_room, keys = _appended(rooms[0], self.keys, key_states)
+        value_room, values = _appended(rooms[1], self.values, value_states)
+        self._rooms, self.keys, self.values = (key_room, value_room), keys, values
+        return keys, values
 
     def fill(self, holes: Tensor, movers: Tensor, rows: int) -> None:
         """Keep the first `rows` rows, after the rows `movers` have taken the places of `holes`."""
+        if self.keys is None or self.values is None:
+            return
         for states in (self.keys, self.values):
             states[holes] = states[movers]
         self.keys, self.values = self.keys[:rows], self.values[:rows]
 
 
-def _appended(room: Tensor | None, old: Tensor, new: Tensor) -> tuple[Tensor, Tensor]:
+def _appended(room: Tensor | None, old: Tensor | None, new: Tensor) -> tuple[Tensor, Tensor]:
     """The memory and the view of it that ends with the new tokens; new memory where the old has no place."""
-    rows, seen = new.shape[0], old.shape[-2] if old.numel() else 0
+    rows, seen = new.shape[0], old.shape[-2] if old is not None and old.numel() else 0
     total = seen + new.shape[-2]
-    if room is None or not _is_start_of(old, room) or total > room.shape[-2] or rows > room.shape[0]:
+    if room is None or old is None or not _is_start_of(old, room) or total > room.shape[-2] or rows > room.shape[0]:
         room = new.new_empty(*new.shape[:2], total + max(SPARE, total // 2), new.shape[-1])
-        if seen:
+        if old is not None and seen:
             room[:, :, :seen] = old
     room[:rows, :, seen:total] = new
     return room, room[:rows, :, :total]
@@ -58,7 +60,8 @@ def _is_start_of(view: Tensor, room: Tensor) -> bool:
 def roomy_cache(model: PreTrainedModel) -> DynamicCache:
     """An empty cache for this model; its blocks with full attention are roomy, others are as transformers has them."""
     cache = DynamicCache(config=model.config)
-    cache.layers = [RoomyLayer() if type(layer) is DynamicLayer else layer for layer in cache.layers]
+    make: Any = RoomyLayer
+    cache.layers = [make() if type(layer) is DynamicLayer else layer for layer in cache.layers]
     return cache
 
 
@@ -76,7 +79,8 @@ def drop_rows(cache: DynamicCache, gone: Tensor) -> Tensor:
     holes = gone[:left].nonzero().squeeze(1)
     movers = (~gone[left:]).nonzero().squeeze(1) + left
     stay[holes] = movers
-    for layer in cache.layers:
+    layers: list[Any] = cache.layers
+    for layer in layers:
         if isinstance(layer, RoomyLayer):
             layer.fill(holes, movers, left)
         else:

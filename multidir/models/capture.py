@@ -16,7 +16,7 @@ from torch import Tensor
 from multidir.errors import AlignmentError, ConfigError
 from multidir.models.blocks import check_site, decoder
 from multidir.models.hooks import ResidualFn, residual_hooks
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.records.site import Site
 
 STRETCH = 16

@@ -17,8 +17,8 @@ from torch import Tensor
 from multidir.errors import ConfigError, ModelError
 from multidir.models.cache import drop_rows, roomy_cache
 from multidir.models.capture import check_sequences
-from multidir.models.load import LanguageModel
-from multidir.models.positions import Positions, track_positions
+from multidir.models.language_model import LanguageModel
+from multidir.models.positions import PAD, Positions
 from multidir.models.sampling import Sampling, choose, draws
 
 
@@ -79,8 +79,9 @@ def generate(
     Raises:
         ConfigError: seeds or edits for another number of prompts, or a prompt too long for the model.
         AlignmentError: an empty prompt, or an id outside the vocabulary.
-        ModelError: logits that are not finite.
+        ModelError: logits that are not finite, or a model without its upper blocks.
     """
+    lm.require_complete("generate")
     if rows < 1 or len(seeds) != len(prompts) or any(len(edit) != len(prompts) for edit in edits):
         raise ConfigError(
             f"{len(prompts)} prompts need as many seeds and rows of edits, and rows >= 1; got {len(seeds)} seeds, "
@@ -97,64 +98,74 @@ def generate(
 
 def _generate(
     lm: LanguageModel,
-    batch: list[int],
+    rows: list[int],
     prompts: Sequence[Sequence[int]],
     seeds: Sequence[int],
     sampling: Sampling,
     edits: Sequence[Edits],
 ) -> dict[int, Generation]:
-    chosen = [tuple(int(token) for token in prompts[index]) for index in batch]
-    with ExitStack() as stack:
-        live: list[LiveEdits] = []
-        if edits:
-            positions = stack.enter_context(track_positions(lm.model))
-            counts = [len(prompt) for prompt in chosen]
-            live = [stack.enter_context(edit.attach(lm, positions, batch, counts)) for edit in edits]
-        new, finished = _decode(lm, chosen, [seeds[index] for index in batch], sampling, live)
+    chosen = [tuple(int(token) for token in prompts[index]) for index in rows]
+    positions, counts = Positions(), [len(prompt) for prompt in chosen]
+    with ExitStack() as stack, torch.inference_mode():
+        live = [stack.enter_context(edit.attach(lm, positions, rows, counts)) for edit in edits]
+        batch = _Batch(lm, chosen, [seeds[index] for index in rows], sampling)
+        for step in range(sampling.max_new_tokens):
+            positions.current, positions.fresh = batch.positions, step == 0
+            stay = batch.advance(step)
+            if stay is not None and not len(stay):
+                break
+            if stay is not None:
+                for edit in live:
+                    edit.keep(stay)
+    written, lengths, finished = batch.written.tolist(), batch.lengths.tolist(), batch.finished.tolist()
     return {
-        index: Generation(prompt + tokens, len(prompt), ended)
-        for index, prompt, tokens, ended in zip(batch, chosen, new, finished, strict=True)
+        index: Generation(prompt + tuple(tokens[:length]), len(prompt), ended)
+        for index, prompt, tokens, length, ended in zip(rows, chosen, written, lengths, finished, strict=True)
     }
 
 
-@torch.inference_mode()
-def _decode(
-    lm: LanguageModel, prompts: list[tuple[int, ...]], seeds: list[int], sampling: Sampling, live: list[LiveEdits]
-) -> tuple[list[tuple[int, ...]], list[bool]]:
-    limit = sampling.max_new_tokens
-    step_ids, mask = (tensor.to(lm.device) for tensor in _left_padded(prompts, lm.pad_id, limit))
-    width = step_ids.shape[1]
-    places = (mask[:, :width].cumsum(1) - 1).clamp(min=0)
-    uniforms = (
-        draws(seeds, limit).to(lm.device) if sampling.do_sample else torch.zeros(len(prompts), limit, device=lm.device)
-    )
-    ends = torch.tensor(lm.eos_ids, dtype=torch.long, device=lm.device)
-    written = torch.full((len(prompts), limit), lm.pad_id, dtype=torch.long, device=lm.device)
-    lengths = torch.full((len(prompts),), limit, device=lm.device)
-    finished = torch.zeros(len(prompts), dtype=torch.bool, device=lm.device)
-    alive = torch.arange(len(prompts), device=lm.device)
-    cache = roomy_cache(lm.model)
-    for step in range(limit):
-        logits = lm.model(
-            input_ids=step_ids, attention_mask=mask[:, : width + step], position_ids=places,
-            past_key_values=cache, use_cache=True, logits_to_keep=1,
-        ).logits[:, -1]  # fmt: skip
+class _Batch:
+    """Rows that are being continued. What is indexed by `alive` shrinks as rows end; the rest keeps its place."""
+
+    def __init__(self, lm: LanguageModel, prompts: list[tuple[int, ...]], seeds: list[int], sampling: Sampling) -> None:
+        count, limit, device = len(prompts), sampling.max_new_tokens, lm.device
+        self.lm, self.sampling = lm, sampling
+        self.ids, self.mask = (tensor.to(device) for tensor in _left_padded(prompts, lm.pad_id, limit))
+        self.width = self.ids.shape[1]
+        seen = self.mask[:, : self.width]
+        self.positions = (seen.cumsum(1) - 1).masked_fill(seen == 0, PAD)
+        self.uniforms = (draws(seeds, limit) if sampling.do_sample else torch.zeros(count, limit)).to(device)
+        self.ends = torch.tensor(lm.eos_ids, dtype=torch.long, device=device)
+        self.cache = roomy_cache(lm.model)
+        self.alive = torch.arange(count, device=device)
+        self.written = torch.full((count, limit), lm.pad_id, dtype=torch.long, device=device)
+        self.lengths = torch.full((count,), limit, device=device)
+        self.finished = torch.zeros(count, dtype=torch.bool, device=device)
+
+    def advance(self, step: int) -> Tensor | None:
+        """Write one token in every row that is alive; the rows that stay, or None when all do."""
+        logits = self.lm.model(
+            input_ids=self.ids,
+            attention_mask=self.mask[:, : self.width + step],
+            position_ids=self.positions.clamp(min=0),
+            past_key_values=self.cache,
+            use_cache=True,
+            logits_to_keep=1,
+        ).logits[:, -1]
         _check_finite(logits, step)
-        tokens = choose(logits, uniforms[:, step], sampling)
-        written[alive, step] = tokens
-        ended = torch.isin(tokens, ends)
-        places = places[:, -1:] + 1
-        if bool(ended.any()):
-            lengths[alive[ended]], finished[alive[ended]] = step + 1, True
-            if bool(ended.all()):
-                break
-            stay = drop_rows(cache, ended)
-            alive, tokens, places, mask, uniforms = (t[stay] for t in (alive, tokens, places, mask, uniforms))
-            for edit in live:
-                edit.keep(stay)
-        step_ids = tokens[:, None]
-    ids, counts = written.tolist(), lengths.tolist()
-    return [tuple(row[:count]) for row, count in zip(ids, counts, strict=True)], finished.tolist()
+        tokens = choose(logits, self.uniforms[:, step], self.sampling)
+        self.written[self.alive, step] = tokens
+        self.ids, self.positions = tokens[:, None], self.positions[:, -1:] + 1
+        ended = torch.isin(tokens, self.ends)
+        return self._drop(ended, step) if bool(ended.any()) else None
+
+    def _drop(self, ended: Tensor, step: int) -> Tensor:
+        self.lengths[self.alive[ended]], self.finished[self.alive[ended]] = step + 1, True
+        stay = drop_rows(self.cache, ended)
+        self.alive, self.ids, self.positions, self.mask, self.uniforms = (
+            tensor[stay] for tensor in (self.alive, self.ids, self.positions, self.mask, self.uniforms)
+        )
+        return stay
 
 
 def _left_padded(prompts: list[tuple[int, ...]], pad: int, extra: int) -> tuple[Tensor, Tensor]:

@@ -1,89 +1,27 @@
-"""Loading a model with its tokenizer, as the one object that everything else takes."""
+"""Loading a model with its tokenizer from a folder, a package or the hub's cache."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError
-from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging as transformers_logging
 from transformers.utils.hub import cached_file
 
 from multidir.errors import ConfigError, MissingExtra, ModelError, MultidirError
-from multidir.models.blocks import decoder_blocks, width
+from multidir.models.blocks import decoder_blocks
+from multidir.models.language_model import LanguageModel
 from multidir.models.source import Located, locate
 from multidir.store.atomic import sha256_file
 from multidir.store.provenance import fingerprint_model
 from multidir.types import Role
 
-log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, eq=False)
-class LanguageModel:
-    """A causal language model, its tokenizer and who it is."""
-
-    role: Role
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
-    fingerprint: str
-    """Hash over configuration, weights and tokenizer; equal files give equal fingerprints."""
-    source: str = ""
-    """As it was asked for."""
-
-    @property
-    def n_layers(self) -> int:
-        """Number of decoder blocks that are loaded."""
-        return len(decoder_blocks(self.model))
-
-    @property
-    def d(self) -> int:
-        """Width of the residual stream."""
-        return width(self.model)
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model computes."""
-        return self.model.device
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """What the model computes in."""
-        return self.model.dtype
-
-    @property
-    def vocab_size(self) -> int:
-        """Number of rows of the embedding: ids at or above it cannot be run."""
-        return int(cast(Tensor, self.model.get_input_embeddings().weight).shape[0])
-
-    @property
-    def max_positions(self) -> int | None:
-        """Longest sequence the model was made for, if it says so."""
-        return getattr(self.model.config.get_text_config(decoder=True), "max_position_embeddings", None)
-
-    @property
-    def eos_ids(self) -> tuple[int, ...]:
-        """Token ids that end a generation, of the generation config and of the tokenizer."""
-        found: set[int] = set()
-        for value in (getattr(self.model.generation_config, "eos_token_id", None), self.tokenizer.eos_token_id):
-            found.update([] if value is None else [value] if isinstance(value, int) else value)
-        return tuple(sorted(found))
-
-    @property
-    def pad_id(self) -> int:
-        """Token id to fill batches with; never attended to, so any valid id will do."""
-        return self.tokenizer.pad_token_id if self.tokenizer.pad_token_id is not None else (self.eos_ids or (0,))[0]
-
-    def __repr__(self) -> str:
-        shape = f"{self.n_layers} blocks of {self.d}"
-        return f"LanguageModel({self.role}: {self.source}, {shape}, {self.dtype}, {self.device})"
+__all__ = ["LanguageModel", "load_model", "load_tokenizer"]
 
 
 def load_model(
@@ -113,7 +51,7 @@ def load_model(
         tokenizer = _load_tokenizer(located, str(source))
         model = _load_weights(located, str(source), _dtype(dtype, where), upto_layer)
     cast(Any, model).to(where).eval().requires_grad_(False)
-    return LanguageModel(role, model, tokenizer, _fingerprint(located), str(source))
+    return LanguageModel(role, model, tokenizer, _fingerprint(located), str(source), complete=upto_layer is None)
 
 
 def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from multidir.models.capture import check_sequences, length_batches, right_padded
 from multidir.models.generate import Generation
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 
 _LOGITS = 1 << 26
 """Most logits held at once: 256 MiB in float32."""
@@ -23,7 +23,9 @@ def mean_logprobs(lm: LanguageModel, generations: Sequence[Generation], batch_to
     Raises:
         AlignmentError: an id outside the vocabulary.
         ConfigError: a text longer than the model's positions.
+        ModelError: a model without its upper blocks.
     """
+    lm.require_complete("score text")
     texts = [generation.token_ids for generation in generations]
     check_sequences(lm, texts)
     lengths = [len(ids) for ids in texts]

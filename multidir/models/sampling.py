@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from multidir.errors import ConfigError
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ class Sampling:
 
     @classmethod
     def of(cls, lm: LanguageModel, max_new_tokens: int | None = None) -> Sampling:
-        """The model's own defaults, of its generation config.
+        """The model's own defaults, of its generation config; what it does not state is not restricted.
+
+        (`generate` of transformers would add top_k 50 of its own where the config is silent.)
 
         Raises:
             ConfigError: neither the model nor the caller says how many tokens to generate.

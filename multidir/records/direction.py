@@ -119,7 +119,8 @@ class DirectionSet:
 
     def basis(self) -> FloatArray:
         """(r, d) float64: an orthonormal basis of the span, r its rank."""
-        return orthonormal_basis(self.matrix())
+        basis: FloatArray = orthonormal_basis(self.matrix())
+        return basis
 
     def orthogonalized(self) -> DirectionSet:
         """The nearest orthonormal set, no direction preferred (Loewdin).

@@ -32,7 +32,9 @@ class Dose:
             raise ConfigError(f"a dose is a finite number, got {self.value}")
 
     def __str__(self) -> str:
-        return {"residual": f"{self.value:g}", "relative": f"{self.value:g}x", "activation": f"{self.value:g}v"}[self.unit]
+        return {"residual": f"{self.value:g}", "relative": f"{self.value:g}x", "activation": f"{self.value:g}v"}[
+            self.unit
+        ]
 
 
 @dataclass(frozen=True)

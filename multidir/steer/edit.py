@@ -18,7 +18,7 @@ from transformers import PreTrainedModel
 from multidir.errors import ConfigError
 from multidir.models.blocks import check_site, width
 from multidir.models.hooks import residual_hook
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.models.positions import Positions
 from multidir.records.intervention import Scope
 from multidir.records.site import Site

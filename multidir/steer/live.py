@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from multidir.errors import ModelError
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.models.positions import Positions
-from multidir.steer.scope import window
+from multidir.steer.scope import END, window
 
 if TYPE_CHECKING:
     from multidir.steer.edit import RowEdits
@@ -33,19 +33,25 @@ class LiveRowEdits:
         self._rows = np.asarray(rows, dtype=np.int64)
         self._scopes = [edits.scopes[row] for row in rows]
         self._add = edits.mixture(lm.dtype)[self._rows].to(lm.device)
-        active = (edits.coefficients[self._rows] != 0).any(1)
-        self._active = torch.as_tensor(active, device=lm.device)
-        self._idle = not active.any()
+        self._active = (edits.coefficients[self._rows] != 0).any(1)
         self._guess = n_prompt is None
-        self._set_windows(n_prompt)
         self._edited = torch.zeros(len(self._rows), dtype=torch.long, device=lm.device)
+        self._set_windows([1] * len(self._rows) if n_prompt is None else n_prompt)
 
-    def _set_windows(self, n_prompt: Sequence[int] | None) -> None:
-        counts = [1] * len(self._scopes) if n_prompt is None else n_prompt
-        scopes = self._scopes if len(self._scopes) == len(counts) else self._scopes * len(counts)
-        bounds = [window(scope, count) for scope, count in zip(scopes, counts, strict=True)]
+    def _set_windows(self, n_prompt: Sequence[int]) -> None:
+        """Where each row's edits begin and end: nowhere in a row that nothing is added to, never in padding."""
+        row_of = range(len(n_prompt)) if len(self._rows) == len(n_prompt) else [0] * len(n_prompt)
+        bounds = [
+            window(self._scopes[row], count) if self._active[row] else (END, END)
+            for row, count in zip(row_of, n_prompt, strict=True)
+        ]
         edges = torch.tensor(bounds, dtype=torch.long, device=self._add.device).reshape(-1, 2)
         self._first, self._last = edges[:, :1], edges[:, 1:]
+        self._count_open()
+
+    def _count_open(self) -> None:
+        self._idle = not self._active.any()
+        self._open = bool((self._last == END).all())  # then the end of the window need not be looked at
 
     def apply(self, hidden: Tensor) -> Tensor | None:
         """The hook: edit (b, t, d) where the current positions are in scope."""
@@ -60,8 +66,8 @@ class LiveRowEdits:
             )
         if self._guess and self._positions.fresh:
             self._set_windows((places.max(1).values + 1).tolist())
-        chosen = self._active[:, None] & (places >= self._first) & (places < self._last) & (places >= 0)
-        self._edited = self._edited + (chosen.sum(1) if len(self._rows) == len(places) else chosen.sum())
+        chosen = places >= self._first if self._open else (places >= self._first) & (places < self._last)
+        self._edited += chosen.sum(1) if len(self._rows) == len(places) else chosen.sum()
         return torch.where(chosen[..., None], hidden + self._add[:, None], hidden)
 
     def keep(self, rows: Tensor) -> None:
@@ -70,10 +76,11 @@ class LiveRowEdits:
         index = rows.to("cpu").numpy()
         self._rows = self._rows[index]
         self._scopes = [self._scopes[i] for i in index]
-        self._add, self._active, self._first, self._last, self._edited = (
-            t[rows] for t in (self._add, self._active, self._first, self._last, self._edited)
+        self._active = self._active[index]
+        self._add, self._first, self._last, self._edited = (
+            tensor[rows] for tensor in (self._add, self._first, self._last, self._edited)
         )
-        self._idle = not bool(self._active.any())
+        self._count_open()
 
     def settle(self) -> None:
         """Add what was counted to the receipt."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from multidir.errors import ConfigError
 from multidir.models.blocks import check_site, width
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.models.positions import track_positions
 from multidir.records.intervention import Intervention
 from multidir.records.site import Site

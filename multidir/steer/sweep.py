@@ -11,7 +11,7 @@ import numpy as np
 from multidir.errors import ConfigError, ModelError
 from multidir.models.capture import check_sequences
 from multidir.models.generate import Generation, generate
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.models.logprobs import mean_logprobs
 from multidir.models.sampling import Sampling
 from multidir.records.site import Site

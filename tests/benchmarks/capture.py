@@ -53,14 +53,19 @@ def measure(name: str, lm: LanguageModel, site: Site, tokens: int, goal: float, 
     speed = len(sequences) * 120 / min(taken["early exit"])
     return [
         Row(f"capture.early_exit.{name}", ratio(taken["full pass"], taken["early exit"]), "x", against, rounds, goal),
-        Row(f"capture.tokens_per_second.{name}", speed, "tokens/s", "one thread or one GPU", rounds),
+        Row(
+            f"capture.tokens_per_second.{name}",
+            speed,
+            "tokens/s",
+            f"{torch.get_num_threads()} threads or one GPU",
+            rounds,
+        ),
         Row(f"capture.bit_equal.{name}", float(same and same_padded), "share", against, len(sequences), 1.0),
     ]
 
 
 def main() -> None:
     options = arguments(__doc__ or "")
-    torch.set_num_threads(1)
     rounds = 5 if options.quick else 11
     small = random_llama(d=256, layers=12, vocab=4096)
     found = measure("small", small, Site(3), 7680 if options.quick else 15360, 2.2, rounds)

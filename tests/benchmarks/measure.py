@@ -41,7 +41,10 @@ def arguments(description: str) -> Namespace:
     parser = ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="two minutes on two cores")
     parser.add_argument("--json", action="store_true", help="one JSON object per row on stdout")
-    return parser.parse_args()
+    parser.add_argument("--threads", type=int, default=1, help="more than one: elapsed instead of CPU seconds")
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    return options
 
 
 def show(title: str, rows: Sequence[Row], as_json: bool) -> None:
@@ -62,20 +65,17 @@ def note(text: str) -> None:
 
 
 def seconds(work: Callable[[], object]) -> float:
-    """Time of one call: CPU seconds of this process on a CPU, elapsed seconds with a GPU.
+    """Time of one call: CPU seconds of this process on one thread, otherwise elapsed seconds.
 
     On a machine that others use too, CPU seconds on one thread are the steadier measure.
     """
     gc.collect()
+    clock = time.perf_counter if torch.cuda.is_available() or torch.get_num_threads() > 1 else time.process_time
+    start = clock()
+    work()
     if torch.cuda.is_available():
         torch.cuda.synchronize()
-        start = time.perf_counter()
-        work()
-        torch.cuda.synchronize()
-        return time.perf_counter() - start
-    start = time.process_time()
-    work()
-    return time.process_time() - start
+    return clock() - start
 
 
 def interleaved(works: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, list[float]]:

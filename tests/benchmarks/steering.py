@@ -73,38 +73,71 @@ class Curve:
         return generate(self.lm, self.rows, [0] * 48, self.sampling, row_edits(self.lm, mixtures), 48)
 
 
-def measure(curve: Curve, rounds: int) -> list[Row]:
-    some = slice(1, None, 4)  # two doses and two prompts stand for the slowest way
-    part = 48 / 4
+def measure(shape: str, curve: Curve, rounds: int) -> list[Row]:
+    some, part = slice(1, None, 4), 48 / 4  # two doses and two prompts stand for all in the slowest way
     ways: dict[str, Callable[[], object]] = {
         "sweep": curve.ours,
         "dose by dose": lambda: curve.theirs(DOSES, range(8), 8),
         "row by row": lambda: curve.theirs(DOSES[some], range(2), 1),
     }
     taken = interleaved(ways, rounds)
-    cost = interleaved(
-        {"none": lambda: curve.batched(0), "one": lambda: curve.batched(1), "mix": lambda: curve.batched(16)}, rounds
-    )
     ours, theirs = curve.ours(), curve.theirs(DOSES, range(8), 8)
     same = sum(ours[cell] == theirs[cell] for cell in theirs) / len(theirs)
-    tokens = 48 * curve.new_tokens
+    rate = 48 * curve.new_tokens / min(taken["sweep"])
+    exact = None if curve.lm.dtype == torch.bfloat16 else 1.0
     plain = "transformers generate with a hook"
     return [
-        Row("steering.sweep.vs_dose_by_dose", ratio(taken["dose by dose"], taken["sweep"]), "x", f"{plain}, one dose at a time", rounds, 3.0),
-        Row("steering.sweep.vs_row_by_row", ratio(taken["row by row"], taken["sweep"], part), "x", f"{plain}, one prompt and dose at a time", rounds, 10.0),
-        Row("steering.cost.one_vector", ratio(cost["none"], cost["one"]), "x", "the same 48 rows unsteered", rounds, 0.98),
-        Row("steering.cost.mixtures_of_16", ratio(cost["none"], cost["mix"]), "x", "the same 48 rows unsteered", rounds, 0.95),
-        Row("steering.tokens_per_second", tokens / min(taken["sweep"]), "tokens/s", "one thread or one GPU", rounds),
-        Row("steering.same_tokens", same, "share", plain, len(theirs), None if curve.lm.dtype == torch.bfloat16 else 1.0),
-    ]  # fmt: skip
+        Row(
+            f"steering.sweep.vs_dose_by_dose.{shape}",
+            ratio(taken["dose by dose"], taken["sweep"]),
+            "x",
+            f"{plain}, one dose at a time",
+            rounds,
+            3.0,
+        ),
+        Row(
+            f"steering.sweep.vs_row_by_row.{shape}",
+            ratio(taken["row by row"], taken["sweep"], part),
+            "x",
+            f"{plain}, one prompt and dose at a time",
+            rounds,
+            10.0,
+        ),
+        Row(
+            f"steering.tokens_per_second.{shape}",
+            rate,
+            "tokens/s",
+            f"{torch.get_num_threads()} threads or one GPU",
+            rounds,
+        ),
+        Row(f"steering.same_tokens.{shape}", same, "share", plain, len(theirs), exact),
+    ]
+
+
+def cost(shape: str, curve: Curve, rounds: int) -> list[Row]:
+    """What the edit itself costs: the same rows without, with one vector each, with mixtures of 16."""
+    taken = interleaved({f"{k} vectors": lambda k=k: curve.batched(k) for k in (0, 1, 16)}, rounds)
+    against = "the same 48 rows unsteered"
+    return [
+        Row(f"steering.cost.{name}.{shape}", ratio(taken["0 vectors"], taken[way]), "x", against, rounds, goal)
+        for name, way, goal in (("one_vector", "1 vectors", 0.98), ("mixtures_of_16", "16 vectors", 0.95))
+    ]
 
 
 def main() -> None:
     options = arguments(__doc__ or "")
-    torch.set_num_threads(1)
-    rounds = 3 if options.quick else 7
-    note("small model")
-    found = measure(Curve(random_llama(d=256, layers=8, vocab=4096), 128), rounds)
+    found: list[Row] = []
+    shapes = {
+        "tiny_pair": {"d": 128, "layers": 6, "vocab": 768, "mlp": 384},
+        "d256": {"d": 256, "layers": 8, "vocab": 4096},
+    }
+    if torch.cuda.is_available():
+        shapes["8b"] = {"d": 4096, "layers": 32, "vocab": 128256, "heads": 32, "kv_heads": 8, "mlp": 14336}
+    for shape, sizes in shapes.items():
+        note(f"{shape}: {sizes}")
+        lm = random_llama(**sizes)
+        found += measure(shape, Curve(lm, 128), 3 if options.quick else 7)
+        found += cost(shape, Curve(lm, 32), 9 if options.quick else 25)
     show("A dose curve of 48 rows", found, options.json)
 
 

@@ -14,7 +14,10 @@ import torch
 from multidir.errors import ConfigError, MissingExtra, ModelError
 from multidir.models import packaged
 from multidir.models.capture import capture
+from multidir.models.generate import generate
 from multidir.models.load import LanguageModel, load_model
+from multidir.models.logprobs import mean_logprobs
+from multidir.models.sampling import Sampling
 from multidir.models.source import locate
 from multidir.records.site import Site
 from tests.models.tiny import tiny_llama, tiny_tokenizer
@@ -70,6 +73,10 @@ def test_upper_blocks_can_stay_on_disk(folder: Path) -> None:
     ids = [[0, 5, 9, 7]]
     (_, a), (_, b) = *capture(whole, ids, [Site(1)]), *capture(lower, ids, [Site(1)])
     assert torch.equal(a[Site(1)], b[Site(1)])
+    with pytest.raises(ModelError, match=r"cannot generate with .*: only 2 of its blocks were loaded"):
+        generate(lower, ids, [0], Sampling(max_new_tokens=1))
+    with pytest.raises(ModelError, match="cannot score text"):
+        mean_logprobs(lower, [])
     with pytest.raises(ConfigError, match=r"has 4 blocks, L0 to L3; got L4"):
         load_model(folder, "base", upto_layer=4)
 
