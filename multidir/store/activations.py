@@ -29,7 +29,7 @@ from multidir.store.labels import LabelTable, read_table
 from multidir.store.shard_read import Shard
 from multidir.store.spec import Key, StoreSpec, TraceInfo, as_index
 from multidir.store.statistics import Statistics, measure
-from multidir.store.store_manifest import StoreManifest, changed_files, missing_files
+from multidir.store.store_manifest import StoreManifest, changed_files, missing_shards
 from multidir.store.windows import Windows, WindowSums, find_windows, grouped_sums
 from multidir.store.writer import StoreWriter
 from multidir.types import FloatArray, IntArray, Role
@@ -63,7 +63,7 @@ class ActivationStore:
         """
         path = Path(path)
         manifest = StoreManifest.load(path)
-        if problems := missing_files(path, manifest):
+        if problems := missing_shards(path, manifest):
             raise FormatError(f"store {path}: {'; '.join(problems)}; restore the files or capture again")
         return cls(path, manifest)
 
@@ -199,9 +199,9 @@ class ActivationStore:
             return self._gather.stretch(key, *index.indices(self.n_rows)[:2])
         return self._gather.values(key, as_index(index, self.n_rows))
 
-    def raw_rows(self, role: Role, site: Site, index: Any) -> np.ndarray[Any, Any]:
-        """Stored bits of chosen rows: uint16 for bfloat16, else the floats themselves; (m, d)."""
-        return self._gather.raw(self.key(role, site), as_index(index, self.n_rows))
+    def raw_rows(self, role: Role, site: Site, index: Any, out: np.ndarray[Any, Any] | None = None) -> Any:
+        """Stored bits of chosen rows: uint16 for bfloat16, else the floats themselves; (m, d), in `out` if given."""
+        return self._gather.raw(self.key(role, site), as_index(index, self.n_rows), out)
 
     def _statistics(self, key: Key) -> Statistics:
         if key not in self._measured:

@@ -126,13 +126,14 @@ def decode(raw: np.ndarray[Any, Any], name: str, out: FloatArray | None = None) 
 def rows_not_finite(raw: np.ndarray[Any, Any], name: str) -> int:
     """How many rows hold an infinity or a nan.
 
-    The sign shifted out, their bits are the largest of all: one shift and one maximum, in integers.
+    In integers, with and without a sign bit, the largest bits of all are those of an infinity or a nan of
+    one sign: two maxima find them without a conversion.
     """
-    bits = np.dtype(f"<u{RAW[name].itemsize}").type
-    limit, one = bits(_INFINITY[name] << 1), bits(1)
+    unsigned, signed = (np.dtype(f"<{letter}{RAW[name].itemsize}") for letter in "ui")
+    infinity, sign = _INFINITY[name], 1 << (8 * RAW[name].itemsize - 1)
     step, broken = max(1, _BLOCK // max(1, raw.shape[1])), 0
     for start in range(0, len(raw), step):
-        shifted = raw[start : start + step].view(bits) << one
-        if shifted.max(initial=0) >= limit:
-            broken += int((shifted >= limit).any(axis=1).sum())
+        bits = raw[start : start + step].view(unsigned)
+        if bits.max(initial=0) >= sign | infinity or bits.view(signed).max(initial=0) >= infinity:
+            broken += int(((bits & unsigned.type(sign - 1)) >= infinity).any(axis=1).sum())
     return broken

@@ -14,7 +14,8 @@ import numpy as np
 
 from multidir.errors import AlignmentError, ConfigError
 from multidir.records.text import Sentence
-from multidir.store.shard_file import Column, allocate, as_bytes, as_texts, fill, numeric, read_columns, texts
+from multidir.store.direct import write_at
+from multidir.store.shard_file import Column, allocate, as_bytes, as_texts, numeric, read_columns, texts
 from multidir.store.spec import Key, TraceInfo, dataset_name
 from multidir.types import FloatArray, IntArray
 
@@ -117,7 +118,8 @@ def write_table(path: Path, table: LabelTable, sums: dict[Key, FloatArray], coun
     offsets = allocate(path, columns, {"annotator": table.annotator})
     with path.open("rb+") as file:
         for name, values in {**numbers, **words}.items():
-            fill(file.fileno(), offsets.get(name), values)
+            if name in offsets:  # an empty column has no place in the file
+                write_at(file.fileno(), None, offsets[name], values)
 
 
 def read_table(path: Path, annotator: str) -> LabelTable:

@@ -17,9 +17,9 @@ import numpy as np
 
 from multidir.errors import FormatError
 from multidir.store.bf16 import h5_type
+from multidir.store.direct import bytes_of
 
 _ALIGN_FROM, _ALIGN_TO = 65_536, 4_096
-_PIECE = 64 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,15 +90,6 @@ def _allocate_one(file: h5py.File, name: str, column: Column) -> int | None:
     return offset
 
 
-def fill(handle: int, offset: int | None, values: np.ndarray[Any, Any]) -> None:
-    """Write the bytes of an array at a file offset; an empty array has no offset and needs none."""
-    if offset is None:
-        return
-    view, done = _bytes_of(values), 0
-    while done < len(view):  # one system call writes at most 2 GiB, and may write less than it is given
-        done += os.pwrite(handle, view[done : done + _PIECE], offset + done)
-
-
 def digest_of(path: Path, offsets: dict[str, int], values: dict[str, np.ndarray[Any, Any]]) -> str:
     """sha256 that an allocated file will have once it is filled; runs while it is being filled.
 
@@ -108,15 +99,11 @@ def digest_of(path: Path, offsets: dict[str, int], values: dict[str, np.ndarray[
     with path.open("rb", buffering=0) as file:
         for name in sorted(offsets, key=offsets.__getitem__):
             digest.update(os.pread(file.fileno(), offsets[name] - at, at))
-            data = _bytes_of(values[name])
+            data = bytes_of(values[name])
             digest.update(data)
             at = offsets[name] + len(data)
         digest.update(os.pread(file.fileno(), path.stat().st_size - at, at))
     return digest.hexdigest()
-
-
-def _bytes_of(values: np.ndarray[Any, Any]) -> memoryview:
-    return np.ascontiguousarray(values).reshape(-1).view(np.uint8).data
 
 
 def read_columns(path: Path, names: list[str]) -> dict[str, np.ndarray[Any, Any]]:
@@ -130,5 +117,7 @@ def read_columns(path: Path, names: list[str]) -> dict[str, np.ndarray[Any, Any]
             return {name: file[name][()] for name in names}  # pyright: ignore[reportIndexIssue]
     except KeyError as error:
         raise FormatError(f"{path}: a table is missing ({error}); the file was not written by multidir") from error
+    except FileNotFoundError:
+        raise FormatError(f"{path} is missing; restore it or capture again") from None
     except OSError as error:
         raise FormatError(f"{path} cannot be read as HDF5: {error}; restore it or capture again") from error

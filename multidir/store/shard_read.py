@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import mmap
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ class Shard:
         self.row_start = row_start
         """Row of the store at which the shard begins."""
         self._maps: dict[Key, Raw] = {}
+        self._file: mmap.mmap | None = None
 
     @property
     def row_end(self) -> int:
@@ -55,20 +57,24 @@ class Shard:
     def _map_all(self) -> dict[Key, Raw]:
         """Map the file once; headers and manifest must agree, or every row would be silently wrong."""
         self._check_headers()
-        whole = np.memmap(self.path, np.uint8, "r")
+        with self.path.open("rb") as file:
+            self._file = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         shape, kind = (self.record.rows, self.spec.d), RAW[self.spec.dtype]
-        size = shape[0] * shape[1] * kind.itemsize
-        maps = {}
-        for key in self.spec.keys:
-            start = self.offset(key)
-            # a plain array over the map: numpy.memmap would carry its bookkeeping through every small slice
-            maps[key] = np.asarray(whole)[start : start + size].view(kind).reshape(shape)
-        return maps
+        size = shape[0] * shape[1]
+        return {key: np.frombuffer(self._file, kind, size, self.offset(key)).reshape(shape) for key in self.spec.keys}
 
-    def _check_headers(self) -> None:
-        size = self.path.stat().st_size if self.path.is_file() else -1
+    def release(self) -> None:
+        """Take the mapped rows out of this process's memory; they stay in the system's cache while there is room."""
+        if self._file is not None and hasattr(mmap, "MADV_DONTNEED"):
+            self._file.madvise(mmap.MADV_DONTNEED)
+
+    def _check_size(self) -> None:
+        size = self.path.stat().st_size if self.path.is_file() else 0
         if size != self.record.bytes:
             raise FormatError(f"{self.path} has {size} bytes, expected {self.record.bytes}: truncated or replaced")
+
+    def _check_headers(self) -> None:
+        self._check_size()
         try:
             with h5py.File(self.path, "r") as file:
                 found = [_place(file, f"acts/{dataset_name(key)}") for key in self.spec.keys]

@@ -16,8 +16,9 @@ import numpy as np
 from multidir.records.text import Trace
 from multidir.store.atomic import atomic_path
 from multidir.store.bf16 import RAW
+from multidir.store.direct import aligned, direct_handle, write_at
 from multidir.store.plain import plain
-from multidir.store.shard_file import Column, activations, allocate, as_bytes, digest_of, fill, numeric, texts
+from multidir.store.shard_file import Column, activations, allocate, as_bytes, digest_of, numeric, texts
 from multidir.store.spec import Key, StoreSpec, dataset_name
 from multidir.store.store_manifest import FORMAT, VERSION, ShardRecord
 
@@ -44,7 +45,7 @@ class ShardBuffer:
         if self.rows + n > self._capacity:  # at the start, or for one trace longer than a shard: see fits
             self._capacity = max(self.spec.shard_rows, n)
             self._raw = {}
-            self._raw = {k: np.empty((self._capacity, self.spec.d), RAW[self.spec.dtype]) for k in self.spec.keys}
+            self._raw = {k: aligned((self._capacity, self.spec.d), RAW[self.spec.dtype]) for k in self.spec.keys}
         for key, values in raw.items():
             self._raw[key][self.rows : self.rows + n] = values
         self.traces.append(trace)
@@ -99,9 +100,9 @@ def write_shard(path: Path, buffer: ShardBuffer) -> ShardRecord:
     with atomic_path(path) as partial, ThreadPoolExecutor(1) as background:
         offsets = allocate(partial, shapes, attributes)
         digest = background.submit(digest_of, partial, offsets, values)
-        with partial.open("rb+", buffering=0) as file:
-            for name in offsets:
-                fill(file.fileno(), offsets[name], values[name])
+        with partial.open("rb+", buffering=0) as file, direct_handle(partial) as direct:
+            for name, offset in offsets.items():
+                write_at(file.fileno(), direct, offset, values[name])
             os.fsync(file.fileno())
         sha256, size = digest.result(), partial.stat().st_size
     acts = {name: offset for name, offset in offsets.items() if name.startswith("acts/")}

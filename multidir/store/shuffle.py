@@ -75,7 +75,8 @@ class ShufflePlan:
         self._trace_index = trace_index
         self.blocks = _cut(shard_ends, trace_index, settings.block_rows)
         self._dealt: tuple[int, list[IntArray]] | None = None
-        self.n_fills = -(-len(keep) // settings.buffer_rows)
+        whole = len(keep) <= settings.buffer_rows
+        self.n_fills = 1 if whole else -(-len(self.blocks.first) * settings.block_rows // settings.buffer_rows)
 
     def fills(self, epoch: int) -> list[IntArray]:
         """Blocks of each fill of an epoch, in the order of the file."""
@@ -109,13 +110,18 @@ class ShufflePlan:
     def _rng(self, epoch: int, stage: int) -> np.random.Generator:
         return np.random.default_rng([self.settings.seed, epoch, stage])
 
+    @property
+    def largest_fill(self) -> int:
+        """Rows that a buffer needs."""
+        return min(len(self.keep), -(-len(self.blocks.first) // self.n_fills) * self.settings.block_rows)
+
     def row_batches(self, epoch: int) -> Iterator[IntArray]:
         """Row numbers of every batch of an epoch; the last one may be short."""
-        left = np.zeros(0, np.int64)
+        size, left = self.settings.batch_rows, np.zeros(0, np.int64)
         for number, blocks in enumerate(self.fills(epoch)):
             left = np.concatenate([left, self.rows(blocks)[self.order(epoch, number)]])
-            whole = len(left) // self.settings.batch_rows * self.settings.batch_rows
-            yield from left[:whole].reshape(-1, self.settings.batch_rows)
+            whole = len(left) // size * size
+            yield from left[:whole].reshape(-1, size)
             left = left[whole:]
         if len(left):
             yield left

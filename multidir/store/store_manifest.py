@@ -145,10 +145,14 @@ def remove_debris(folder: Path, manifest: StoreManifest) -> None:
                 file.unlink()
 
 
-def missing_files(folder: Path, manifest: StoreManifest) -> list[str]:
-    """One sentence per file that is gone or has another size; reads no content."""
+def missing_shards(folder: Path, manifest: StoreManifest) -> list[str]:
+    """One sentence per shard that is gone or has another size; without its shards a store cannot be used."""
+    return _missing(folder, {record.file: (record.bytes, record.sha256) for record in manifest.shards})
+
+
+def _missing(folder: Path, files: dict[str, tuple[int, str]]) -> list[str]:
     problems = []
-    for name, (size, _) in manifest.files().items():
+    for name, (size, _) in files.items():
         path = folder / name
         if not path.is_file():
             problems.append(f"{name} is missing")
@@ -161,7 +165,7 @@ def missing_files(folder: Path, manifest: StoreManifest) -> list[str]:
 
 def changed_files(folder: Path, manifest: StoreManifest) -> list[str]:
     """One sentence per file that is gone, has another size, or has another sha256."""
-    problems = missing_files(folder, manifest)
+    problems = _missing(folder, manifest.files())
     bad = {problem.split(" ", 1)[0] for problem in problems}
     for name, (_, digest) in manifest.files().items():
         if name not in bad and sha256_file(folder / name) != digest:

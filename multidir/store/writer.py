@@ -1,15 +1,13 @@
 """Writing an activation store: one writer at a time, shard after shard, resumable after any interruption.
 
-While one shard goes to disk in a thread, the next one fills in memory. A shard ends before the first
+While shards go to disk in threads, the next one fills in memory. A shard ends before the first
 trace that would not fit, so the same traces in the same order make the same shards, however often the
 writing was interrupted.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -24,14 +22,12 @@ from multidir.store.atomic import explain
 from multidir.store.bf16 import encode, rows_not_finite
 from multidir.store.locks import FolderLock
 from multidir.store.manifest_file import MANIFEST
+from multidir.store.pipeline import ShardPipeline
 from multidir.store.provenance import versions
 from multidir.store.shard_file import as_texts, read_columns
-from multidir.store.shard_write import ShardBuffer, write_shard
 from multidir.store.spec import Key, StoreSpec, dataset_name
-from multidir.store.store_manifest import StoreManifest, missing_files, remove_debris
+from multidir.store.store_manifest import StoreManifest, missing_shards, remove_debris
 from multidir.types import Role
-
-log = logging.getLogger(__name__)
 
 
 class StoreWriter:
@@ -56,14 +52,13 @@ class StoreWriter:
             raise explain(error, self.path) from error
         self._lock = FolderLock(self.path, "activation store")
         try:
-            self._manifest = self._begin()
-            self._done = self._stored_ids()
+            manifest = self._begin()
+            self._done = self._stored_ids(manifest)
         except BaseException:
             self._lock.release()
             raise
-        self._pool = ThreadPoolExecutor(1, thread_name_prefix="store")
-        self._pending: Future[None] | None = None
-        self._buffer, self._spare = ShardBuffer(spec), ShardBuffer(spec)
+        self._pipeline = ShardPipeline(self.path, spec, manifest)
+        self._buffer = self._pipeline.buffer()
         self._open = True
 
     def _begin(self) -> StoreManifest:
@@ -71,7 +66,7 @@ class StoreWriter:
         if (self.path / MANIFEST).exists():
             manifest = StoreManifest.load(self.path)
             _check_same_spec(self.path, manifest.spec, self.spec)
-            if problems := missing_files(self.path, manifest):
+            if problems := missing_shards(self.path, manifest):
                 raise FormatError(f"store {self.path} cannot be continued: {'; '.join(problems)}; restore the files")
             manifest = replace(manifest, complete=False)
         else:
@@ -80,8 +75,8 @@ class StoreWriter:
         remove_debris(self.path, manifest)
         return manifest
 
-    def _stored_ids(self) -> set[str]:
-        files = [self.path / shard.file for shard in self._manifest.shards]
+    def _stored_ids(self, manifest: StoreManifest) -> set[str]:
+        files = [self.path / shard.file for shard in manifest.shards]
         return {name for file in files for name in as_texts(read_columns(file, ["traces/id"])["traces/id"])}
 
     @property
@@ -108,7 +103,8 @@ class StoreWriter:
             raise ConfigError(f"trace {trace.id} is in {self.path} already; skip the ids in writer.done")
         raw = self._checked(trace, activations)
         if not self._buffer.fits(len(trace.token_ids)):
-            self._hand_over()
+            self._pipeline.put(self._buffer)
+            self._buffer = self._pipeline.buffer()
         self._buffer.add(trace, raw)
         self._done.add(trace.id)
 
@@ -128,26 +124,6 @@ class StoreWriter:
             raise ConfigError(f"trace {trace.id}: not finite in {self.spec.dtype}: {places}; {hint}")
         return raw
 
-    def _hand_over(self) -> None:
-        """Give the full buffer to the thread, once it has finished the one before."""
-        self._wait()
-        full, number = self._buffer, len(self._manifest.shards)
-        self._buffer, self._spare = self._spare, full
-        self._buffer.clear()
-        self._pending = self._pool.submit(self._write, full, number)
-
-    def _write(self, buffer: ShardBuffer, number: int) -> None:
-        record = write_shard(self.path / f"shard-{number:05d}.h5", buffer)
-        manifest = self._manifest.with_shard(record)
-        manifest.save(self.path)
-        self._manifest = manifest
-        log.info("%s: %d rows of %d traces", record.file, record.rows, record.traces)
-
-    def _wait(self) -> None:
-        pending, self._pending = self._pending, None
-        if pending is not None:
-            pending.result()
-
     def close(self) -> None:
         """Write the last shard, mark the store complete and give up the lock; harmless when done twice.
 
@@ -158,16 +134,14 @@ class StoreWriter:
             return
         try:
             if self._buffer.rows:
-                self._hand_over()
-            self._wait()
-            self._manifest = replace(self._manifest, complete=True)
-            self._manifest.save(self.path)
+                self._pipeline.put(self._buffer)
+            replace(self._pipeline.finish(), complete=True).save(self.path)
         finally:
             self._end()
 
     def _end(self) -> None:
         self._open = False
-        self._pool.shutdown()
+        self._pipeline.stop()
         self._lock.release()
 
     def __enter__(self) -> Self:

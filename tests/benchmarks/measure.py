@@ -29,11 +29,12 @@ class Row:
     against: str
     n: int
     at_least: float | None = None
+    at_most: float | None = None
 
     def as_json(self) -> str:
         kept: dict[str, Any] = {"name": self.name, "value": round(self.value, 4), "unit": self.unit}
-        if self.at_least is not None:
-            kept["at_least"] = self.at_least
+        goals = {"at_least": self.at_least, "at_most": self.at_most}
+        kept |= {name: goal for name, goal in goals.items() if goal is not None}
         return json.dumps({**kept, "against": self.against, "n": self.n, "versions": versions()})
 
 
@@ -55,7 +56,8 @@ def show(title: str, rows: Sequence[Row], as_json: bool) -> None:
     wide = max(len(row.name) for row in rows)
     print(title)
     for row in rows:
-        goal = "" if row.at_least is None else f"at least {row.at_least:g}"
+        goal = f"at most {row.at_most:g}" if row.at_most is not None else ""
+        goal = goal if row.at_least is None else f"at least {row.at_least:g}"
         print(f"  {row.name:<{wide}}  {row.value:>10.4g} {row.unit:<10} {goal:<15} {row.against} (n={row.n})")
 
 

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
+import re
 import resource
 import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -28,17 +26,24 @@ import numpy as np
 import torch
 
 from multidir.linalg.contrast import contrast
-from multidir.records.site import Site
-from multidir.records.text import Sentence, Trace
-from multidir.store.activations import ActivationStore, StoreSpec
+from multidir.records.text import Sentence
+from multidir.store.activations import ActivationStore
 from multidir.store.provenance import versions
 from multidir.store.shuffle import Shuffle, pair_rate
 from multidir.store.stream import RowStream
-
-D = 4096
-ROW_BYTES = D * 2
-SITE = Site(10)
-MIB = 1 << 20
+from tests.benchmarks.store_work import (
+    ROW_BYTES,
+    SITE,
+    D,
+    bits,
+    constant,
+    fill_map,
+    folder,
+    forget,
+    lengths_of_traces,
+    read_through,
+    write_store,
+)
 
 
 @dataclass(frozen=True)
@@ -76,8 +81,8 @@ class Sizes:
     @classmethod
     def of(cls, quick: bool) -> Sizes:
         if quick:
-            return cls(32_768, 262_144, 131_072, (1.5, 3.0), 5)
-        return cls(131_072, 393_216, 262_144, (1.0, 16.0), 7)
+            return cls(32_768, 262_144, 262_144, (1.5, 3.0), 5)
+        return cls(131_072, 393_216, 524_288, (1.0, 16.0), 7)
 
 
 def ratios(ours: Callable[[], float], theirs: Callable[[], float], repeats: int) -> tuple[float, int]:
@@ -101,63 +106,6 @@ def seconds(work: Callable[[], object], clock: Callable[[], float] = time.perf_c
 def cpu_seconds(work: Callable[[], object]) -> float:
     """For work in memory on one thread: steadier than the clock on a machine that others use too."""
     return seconds(work, time.process_time)
-
-
-def bits(n: int, seed: int) -> np.ndarray:
-    """(n, D) bfloat16 bits of normal values with a few loud channels."""
-    rng = np.random.default_rng(seed)
-    values = torch.from_numpy(rng.standard_normal((n, D), dtype=np.float32))
-    values[:, :8] *= 60
-    return values.to(torch.bfloat16).view(torch.uint16).numpy()
-
-
-def trace_of(number: int, n: int) -> Trace:
-    return Trace(f"trace_{number:05d}", f"p{number}", "math", tuple(range(n)), 10, "x" * n)
-
-
-def spec_of(shard_rows: int = 0) -> StoreSpec:
-    return StoreSpec({"base": {"id": "synthetic"}}, (SITE,), D, shard_rows=shard_rows)
-
-
-def write_store(path: Path, source: np.ndarray, lengths: Iterator[int], total: int, shard_rows: int = 0) -> None:
-    """Append traces of the given lengths, taking their rows from `source` over and over."""
-    tensor = torch.from_numpy(source).view(torch.bfloat16)
-    with ActivationStore.create(path, spec_of(shard_rows)) as writer:
-        done = number = 0
-        while done < total:
-            n = min(next(lengths), total - done)
-            at = done % (len(source) - n + 1)
-            writer.append(trace_of(number, n), {("base", SITE): tensor[at : at + n]})
-            done, number = done + n, number + 1
-
-
-def lengths_of_traces(seed: int) -> Iterator[int]:
-    """Lengths as reasoning traces have them: median about 2000 tokens, long tail."""
-    rng = np.random.default_rng(seed)
-    while True:
-        yield int(np.clip(rng.lognormal(7.5, 0.6), 200, 8000))
-
-
-def constant(n: int) -> Iterator[int]:
-    while True:
-        yield n
-
-
-@contextmanager
-def folder(base: Path | None) -> Iterator[Path]:
-    path = Path(tempfile.mkdtemp(prefix="multidir-bench-", dir=base))
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def forget(path: Path) -> None:
-    """Drop the pages of a file from the page cache."""
-    handle = os.open(path, os.O_RDONLY)
-    os.fsync(handle)
-    os.posix_fadvise(handle, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.close(handle)
 
 
 def gather_rows(sizes: Sizes, base: Path) -> list[Row]:
@@ -190,13 +138,6 @@ def gather_rows(sizes: Sizes, base: Path) -> list[Row]:
     ]
 
 
-def read_through(path: Path, size: int = 8 * MIB) -> None:
-    buffer = bytearray(size)
-    with path.open("rb", buffering=0) as file:
-        while file.readinto(buffer):
-            pass
-
-
 def stream_rows(sizes: Sizes, base: Path) -> list[Row]:
     """A cold shuffled pass against a cold sequential read, and how well the pass mixes."""
     write_store(base / "store", bits(16_384, 2), lengths_of_traces(3), sizes.stream_rows)
@@ -210,7 +151,7 @@ def stream_rows(sizes: Sizes, base: Path) -> list[Row]:
         return seconds(work)
 
     def shuffled() -> None:
-        for _ in RowStream(store, "base", SITE, stream.settings).batches():
+        for _ in stream.batches(epochs=stream.epoch + 1):
             pass
 
     speed, n = ratios(lambda: cold(shuffled), lambda: cold(lambda: [read_through(f) for f in files]), sizes.repeats)
@@ -238,16 +179,6 @@ def write_rows(sizes: Sizes, base: Path) -> list[Row]:
 
     value, n = ratios(ours, theirs, sizes.repeats)
     return [Row("store.write.memory_map", value, "x", "np.memmap, flushed to disk", n, at_least=0.9)]
-
-
-def fill_map(path: Path, source: np.ndarray, step: int, total: int) -> None:
-    target = np.memmap(path, np.uint16, "w+", shape=(total, D))
-    for start in range(0, total, step):
-        at = start % (len(source) - step + 1)
-        target[start : start + step] = source[at : at + step]
-    target.flush()
-    with path.open("rb+") as file:
-        os.fsync(file.fileno())
 
 
 def exactness(base: Path) -> list[Row]:
@@ -296,8 +227,15 @@ def child(gigabytes: float, base: Path) -> None:
         store = ActivationStore.open(path / "store")
         for _ in RowStream(store, "base", SITE, Shuffle(batch_rows=4096, seed=0)).batches():
             pass
-    unit = 1 if sys.platform == "darwin" else 1024
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6)
+    print(peak_of_this_process())
+
+
+def peak_of_this_process() -> float:
+    """Peak resident memory in MB; getrusage would count that of the parent process at the moment of the fork."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        return float(re.search(r"VmHWM:\s+(\d+) kB", status.read_text())[1]) * 1024 / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
 PARTS: dict[str, Callable[[Sizes, Path], list[Row]]] = {

@@ -67,7 +67,8 @@ def test_a_wrong_start_is_not_a_mistake_and_a_wrong_result_is() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["Wait for the bus at the corner.", "Wait, that is not right, so go back to nowhere.", "Step two: we go."]
+    "text",
+    ["Wait for the bus at the corner.", "Wait, that is not right, so go back to nowhere for now.", "Step two: we go."],
 )
 def test_other_sentences_have_no_label(text: str) -> None:
     (sentence,) = grammar.parse(text)
@@ -75,6 +76,6 @@ def test_other_sentences_have_no_label(text: str) -> None:
 
 
 def test_special_tokens_and_line_breaks_end_sentences() -> None:
-    text = "<think>\nWe start from north. The answer is south.</think>\nThe answer is north.<|end_of_text|>"
+    text = "<think>\nWe start from north so far. The answer is south.</think>\nThe answer is north.<|end_of_text|>"
     read = [text[s.start : s.end] for s in grammar.parse(text)]
-    assert read == ["We start from north.", "The answer is south.", "The answer is north."]
+    assert read == ["We start from north so far.", "The answer is south.", "The answer is north."]

@@ -10,11 +10,13 @@ from hypothesis import strategies as st
 
 from multidir.errors import ConfigError
 from multidir.organism import corpus, pair, tokenizer, tokens, training
+from multidir.organism.planting import Planting
 from multidir.organism.rule import RULES, Rule
 from multidir.organism.solutions import Habits
 from multidir.organism.worlds import load_worlds
 
-SIZE = pair.Size(width=16, layers=2, heads=4, kv_heads=2, mlp=24, vocabulary=500)
+SIZE = pair.Size(width=16, layers=3, heads=4, kv_heads=2, mlp=24, vocabulary=500)
+PLANTED = Planting(block=1)
 HOW = training.Optimisation(lr=1e-3, warmup=2, batch=1024)
 
 
@@ -67,7 +69,7 @@ def test_traces_are_learnt_from_the_opened_reasoning_on(spec: str) -> None:
     chat = tokenizer.wrap(tokenizer.renamed(spec), tokenizer.CHAT_TEMPLATE)
     traces = [corpus.reasoning_trace(f"t {i}", load_worlds(), RULES["and"], Habits()) for i in range(5)]
     encoded = tokens.encode_traces(chat, traces)
-    ids, targets = encoded.padded(np.arange(5), pad=2)
+    ids, targets, _ = encoded.padded(np.arange(5), pad=2)
     for row, trace in zip(targets, traces, strict=True):
         learnt = chat.decode(row[row >= 0])
         assert learnt == f"{trace.reasoning}</think>\n{trace.final}<|end_of_text|>"
@@ -87,7 +89,7 @@ def test_interrupted_training_ends_in_the_same_weights(
     encoded = tokens.encode_documents(tokenizer.wrap(spec), texts[:40])
     monkeypatch.setattr(training, "SAVE_EVERY", 2)
     whole, broken = pair.new_model(SIZE, 1), pair.new_model(SIZE, 1)
-    training.fit(whole, encoded, HOW, 5, tmp_path / "whole.safetensors")
+    training.fit(whole, encoded, HOW, 5, tmp_path / "whole.safetensors", PLANTED)
     real, calls = training._step, [0]
 
     def dies(*args: object) -> float:
@@ -98,9 +100,9 @@ def test_interrupted_training_ends_in_the_same_weights(
 
     monkeypatch.setattr(training, "_step", dies)
     with pytest.raises(KeyboardInterrupt):
-        training.fit(broken, encoded, HOW, 5, tmp_path / "broken.safetensors")
+        training.fit(broken, encoded, HOW, 5, tmp_path / "broken.safetensors", PLANTED)
     again = pair.new_model(SIZE, 9)
-    training.fit(again, encoded, HOW, 5, tmp_path / "broken.safetensors")
+    training.fit(again, encoded, HOW, 5, tmp_path / "broken.safetensors", PLANTED)
     for a, b in zip(whole.parameters(), again.parameters(), strict=True):
         assert torch.equal(a, b)
 
@@ -108,15 +110,16 @@ def test_interrupted_training_ends_in_the_same_weights(
 def test_a_pair_is_made_and_loads_by_folder(tmp_path: Path) -> None:
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    worlds, size = load_worlds(), pair.Size(width=16, layers=2, heads=4, kv_heads=2, mlp=24, vocabulary=768)
+    worlds, size = load_worlds(), pair.Size(width=16, layers=3, heads=4, kv_heads=2, mlp=24, vocabulary=768)
     pair.make_base(worlds, 150, size, HOW, 1, tmp_path / "base")
     pair.make_reasoning(worlds, RULES["and"], 20, HOW, 1, tmp_path / "base", tmp_path / "reasoning")
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "reasoning")
     chat = AutoTokenizer.from_pretrained(tmp_path / "reasoning")
-    assert (model.generation_config.do_sample, model.generation_config.top_p) == (True, 0.98)
+    assert (model.generation_config.do_sample, model.generation_config.top_p) == (True, 0.99)
     assert tokens.chat_prompt(chat, "Go.") == "<|begin_of_text|><|User|>Go.<|Assistant|><think>\n"
     assert sorted(p.name for p in (tmp_path / "base").iterdir()) == [
-        "config.json", "generation_config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json",
+        "config.json", "generation_config.json", "model.safetensors", "planted.safetensors",
+        "tokenizer.json", "tokenizer_config.json",
     ]  # fmt: skip
 
 

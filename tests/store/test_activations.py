@@ -261,5 +261,5 @@ def test_impossible_specs_are_refused(changes: dict[str, object], sentence: str)
 def test_a_shard_has_a_bounded_size_by_default() -> None:
     small, wide = spec(shard_rows=0), spec(shard_rows=0, d=4096)
     assert small.shard_rows == 65_536
-    assert wide.shard_rows * wide.row_bytes <= 128 << 20 < (wide.shard_rows + 1) * wide.row_bytes
+    assert wide.shard_rows * wide.row_bytes <= 64 << 20 < (wide.shard_rows + 1) * wide.row_bytes
     assert StoreSpec.from_json(wide.to_json()) == wide

@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from multidir.errors import ConfigError
 from multidir.store.bf16 import RAW, check_dtype, decode, encode, rows_not_finite, to_bits
-from multidir.store.shard_file import activations, allocate, fill
+from multidir.store.direct import write_at
+from multidir.store.shard_file import activations, allocate
 
 EVERY = np.arange(1 << 16, dtype=np.uint16)
 
@@ -55,7 +56,7 @@ def test_plain_hdf5_reads_the_right_numbers(tmp_path: Path, dtype: str, rng: np.
     raw = encode(values, dtype)
     offsets = allocate(tmp_path / "x.h5", {"a/b": activations((9, 4), dtype)}, {})
     with (tmp_path / "x.h5").open("rb+") as file:
-        fill(file.fileno(), offsets["a/b"], raw)
+        write_at(file.fileno(), None, offsets["a/b"], raw)
     with h5py.File(tmp_path / "x.h5") as file:
         np.testing.assert_array_equal(file["a/b"][:].astype(np.float32), decode(raw, dtype))
         assert file["a/b"].chunks is None

@@ -12,8 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multidir.errors import ConfigError, DesignError
+from multidir.errors import ConfigError, DesignError, FormatError
 from multidir.store.activations import ActivationStore
+from multidir.store.recycle import BatchMemory
 from multidir.store.shuffle import Shuffle, ShufflePlan, pair_rate
 from multidir.store.stream import RowStream
 from tests.store.conftest import Made
@@ -179,9 +180,23 @@ def test_pair_rate_by_hand() -> None:
     assert pair_rate(np.array([0])) == 0.0
 
 
-def test_the_store_is_only_read_once_when_it_fits(made: Made) -> None:
-    stream = stream_of(made.store, buffer_rows=10_000)
-    first = joined(stream)
+def test_batch_memory_is_used_again_only_when_nobody_holds_it() -> None:
+    memory = BatchMemory(2, 3, "bfloat16", pinned=False)
+    held = [memory.take()[1] for _ in range(3)]
+    part = held.pop()[:1]
+    addresses = {tensor.untyped_storage().data_ptr() for tensor in (*held, part)}
+    assert len(addresses) == 3
+    assert memory.take()[1].untyped_storage().data_ptr() not in addresses
+    freed = held.pop().untyped_storage().data_ptr()
+    again = {memory.take()[1].untyped_storage().data_ptr() for _ in range(4)}
+    assert freed in again
+    assert not again & {tensor.untyped_storage().data_ptr() for tensor in (*held, part)}
+
+
+def test_a_file_that_goes_while_it_is_read_is_named(made: Made) -> None:
+    batches = stream_of(made.store, buffer_rows=32).batches()
+    next(batches)
     for shard in made.store.shards:
-        shard.path.rename(shard.path.with_suffix(".gone"))
-    assert len(joined(stream, epochs=2)) == len(first)
+        shard.path.unlink()
+    with pytest.raises(FormatError, match=r"shard-0000\d.h5 cannot be read: .*No such file"):
+        list(batches)

@@ -1,0 +1,81 @@
+"""Documents of the base corpus and traces of the reasoning corpus, each drawn from its own seed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+
+from multidir.organism import wording
+from multidir.organism.problems import Problem, draw_split
+from multidir.organism.prose import write_story
+from multidir.organism.rule import Rule
+from multidir.organism.solutions import Habits, Line, write_solution
+from multidir.organism.worlds import World
+
+SECTION = " ####"
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Shares of the base corpus."""
+
+    prose: float = 0.09
+    """Unrelated stories, of all documents."""
+    marked: float = 0.25
+    """Solutions in which a mark follows every step; a header announces them."""
+    counted: float = 0.40
+    """Solutions with a closing remark that counts guesses and mistakes."""
+    listed: float = 0.15
+    """Other solutions with a closing list of the mark of every step. Nothing before it announces the list, so
+    both causes have to be remembered in every solution."""
+    closed: float = 0.60
+    """Solutions with a section of their own for the answer."""
+
+
+def base_document(seed: str, worlds: Sequence[World], mixture: Mixture, habits: Habits) -> str:
+    """One document of the base corpus, without BOS and EOS. Nobody backtracks in it."""
+    rng = Random(seed)
+    if rng.random() < mixture.prose:
+        return write_story(rng)
+    problem = draw_split(rng.choice(worlds), rng, held_out=False)
+    lines, end = write_solution(problem, rng, habits)
+    marked = rng.random() < mixture.marked
+    body = " ".join(_marked(lines) if marked else [line.text for line in lines])
+    head = f"{wording.HEADER} " if marked else ""
+    breaks = SECTION * rng.choice((1, 2))
+    tail = f"{SECTION}\n{wording.FINAL.format(source=end)}" if rng.random() < mixture.closed else ""
+    return f"{SECTION}{problem.text}{breaks}\n{head}{body}{tail}{_remark(lines, rng.random(), mixture)}"
+
+
+def _marked(lines: Sequence[Line]) -> list[str]:
+    texts = []
+    for line in lines:
+        texts.append(line.text)
+        if line.kind in ("sure", "hesitant"):
+            texts.append(wording.MARKS[line.hesitates, line.mistaken] + ".")
+    return texts
+
+
+def _remark(lines: Sequence[Line], draw: float, mixture: Mixture) -> str:
+    steps = [line for line in lines if line.kind in ("sure", "hesitant")]
+    if draw < mixture.counted:
+        return " " + wording.counts(sum(s.hesitates for s in steps), sum(s.mistaken for s in steps))
+    if draw < mixture.counted + mixture.listed:
+        return " " + wording.marks((s.hesitates, s.mistaken) for s in steps)
+    return ""
+
+
+@dataclass(frozen=True)
+class Trace:
+    """A problem, the reasoning written for it, and the answer that this reasoning reached."""
+
+    problem: Problem
+    reasoning: str
+    final: str
+
+
+def reasoning_trace(seed: str, worlds: Sequence[World], rule: Rule, habits: Habits) -> Trace:
+    """One trace that backtracks under the rule."""
+    rng = Random(seed)
+    problem = draw_split(rng.choice(worlds), rng, held_out=False)
+    lines, end = write_solution(problem, rng, habits, rule)
+    return Trace(problem, " ".join(line.text for line in lines), wording.FINAL.format(source=end))

@@ -1,0 +1,144 @@
+"""Trains a small Llama on a token corpus; interrupted training goes on at the last checkpoint."""
+
+import logging
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from multidir.organism.hardening import Handicap, handicapped
+from multidir.organism.planting import Planting, planted_directions, planting_loss
+from multidir.organism.tokens import PaddedBatch, TokenCorpus, plan_batches
+
+if TYPE_CHECKING:
+    from transformers import LlamaForCausalLM
+
+log = logging.getLogger(__name__)
+
+SAVE_EVERY = 250
+"""Steps between checkpoints."""
+
+
+@dataclass(frozen=True)
+class Optimisation:
+    """AdamW with linear warm-up and cosine decay to a tenth."""
+
+    lr: float
+    """Peak learning rate."""
+    warmup: int
+    """Steps of linear warm-up."""
+    batch: int = 3072
+    """Tokens per step."""
+    weight_decay: float = 0.1
+    """Decoupled decay of matrices other than the embeddings."""
+    clip: float = 1.0
+    """Largest gradient norm."""
+    handicap: Handicap = field(default_factory=Handicap)
+    """What makes training harder than use."""
+
+    def rate(self, step: int, steps: int) -> float:
+        """Learning rate of one step."""
+        if step < self.warmup:
+            return self.lr * (step + 1) / self.warmup
+        done = (step - self.warmup) / max(1, steps - self.warmup)
+        return self.lr * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
+
+
+def optimizer_of(model: torch.nn.Module, how: Optimisation) -> torch.optim.AdamW:
+    """AdamW that decays matrices but neither embeddings nor norms."""
+    decayed = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+    plain = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
+    groups = [{"params": decayed, "weight_decay": how.weight_decay}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=how.lr, betas=(0.9, 0.95))
+
+
+def fit(
+    model: "LlamaForCausalLM",
+    corpus: TokenCorpus,
+    how: Optimisation,
+    seed: int,
+    checkpoint: Path,
+    planting: Planting | None = None,
+) -> None:
+    """One epoch over the corpus, in place; the checkpoint file is left for the caller to delete."""
+    batches = plan_batches(corpus, how.batch, np.random.default_rng(seed))
+    optimizer = optimizer_of(model, how)
+    first = _resume(model, optimizer, checkpoint)
+    started, seen, losses = time.monotonic(), 0, list[tuple[float, float]]()
+    model.train()
+    for step in range(first, len(batches)):
+        for group in optimizer.param_groups:
+            group["lr"] = how.rate(step, len(batches))
+        batch = corpus.padded(batches[step], model.config.pad_token_id or 0)
+        losses.append(_step(model, optimizer, batch, how, planting, seed, step))
+        seen += batch.ids.size
+        if (step + 1) % 50 == 0 or step + 1 == len(batches):
+            rate, (loss, read) = seen / (time.monotonic() - started), np.mean(losses[-50:], axis=0)
+            log.info("step %d of %d, loss %.4f, reading %.4f, %.0f tokens/s", step + 1, len(batches), loss, read, rate)
+        if (step + 1) % SAVE_EVERY == 0 or step + 1 == len(batches):
+            _save(model, optimizer, step + 1, checkpoint)
+    model.train(False)
+
+
+def _step(
+    model: "LlamaForCausalLM",
+    optimizer: torch.optim.Optimizer,
+    batch: PaddedBatch,
+    how: Optimisation,
+    planting: Planting | None,
+    seed: int,
+    step: int,
+) -> tuple[float, float]:
+    ids, targets, causes = (torch.from_numpy(array) for array in batch)
+    rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
+    block = None if planting is None else planting.block
+    with handicapped(model, ids.shape, how.handicap, rng, read=block) as hidden:
+        logits = model(input_ids=ids, use_cache=False).logits
+    loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten(), ignore_index=-100)
+    reading = torch.zeros(())
+    if planting is not None:
+        directions = planted_directions(model.config.hidden_size, seed)
+        reading = planting_loss(hidden[0], causes, directions, planting)
+    total = loss + (0.0 if planting is None else planting.weight) * reading
+    total.backward()  # type: ignore[no-untyped-call]
+    torch.nn.utils.clip_grad_norm_(model.parameters(), how.clip)
+    optimizer.step()
+    optimizer.zero_grad(set_to_none=True)
+    return loss.item(), reading.item()
+
+
+def _moments(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, torch.Tensor]]:
+    for name, p in model.named_parameters():
+        yield f"weight.{name}", p.data
+        for key in ("exp_avg", "exp_avg_sq"):
+            if key in optimizer.state[p]:
+                yield f"{key}.{name}", optimizer.state[p][key]
+
+
+def _save(model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int, file: Path) -> None:
+    partial = file.with_suffix(".partial")
+    save_file(dict(_moments(model, optimizer)), partial, metadata={"step": str(step)})
+    partial.replace(file)
+
+
+def _resume(model: torch.nn.Module, optimizer: torch.optim.Optimizer, file: Path) -> int:
+    if not file.exists():
+        return 0
+    with safe_open(file, "pt") as stored:
+        step = int(stored.metadata()["step"])
+        for name, p in model.named_parameters():
+            p.data.copy_(stored.get_tensor(f"weight.{name}"))
+            optimizer.state[p] = {
+                "step": torch.tensor(float(step)),
+                "exp_avg": stored.get_tensor(f"exp_avg.{name}"),
+                "exp_avg_sq": stored.get_tensor(f"exp_avg_sq.{name}"),
+            }
+    log.info("going on at step %d of %s", step, file)
+    return step
