@@ -19,7 +19,7 @@ EXAMPLES = """examples:
   multidir run study --preset tiny       the whole study on the shipped pair, in minutes, offline
   multidir run data/traces --help        the settings of one recipe
   multidir cp analysis/steering mine.py  take a copy of a recipe, change it, then: multidir run mine.py
-  multidir show runs/study/...           what a run, store or direction file holds
+  multidir show runs/analysis/...        what a run, store or direction file holds
 """
 
 

@@ -2,7 +2,7 @@
 
 Question: is a direction found in the base model enough to drive a behaviour that only the reasoning model has?
 Here the answer is planted: `rule` says how likely a step is taken back, given a hesitation and a mistake in it.
-Command: multidir run train/tiny (about 40 minutes on 2 cores);
+Command: multidir run train/tiny (about 20 minutes on 2 cores);
          multidir run train/tiny --rule additive (a sibling from the same base, about 5 minutes).
 Writes: OUT/base (once), OUT/reasoning-RULE; prompts into PROMPTS.
 """
@@ -10,13 +10,6 @@ Writes: OUT/base (once), OUT/reasoning-RULE; prompts into PROMPTS.
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-
-import torch
-
-from multidir.organism import pair, problems
-from multidir.organism.rule import RULES
-from multidir.organism.training import Optimisation
-from multidir.organism.worlds import load_worlds
 
 
 @dataclass(frozen=True)
@@ -45,7 +38,12 @@ class Config:
 
 def main(cfg: Config) -> Path:
     """Trains what is missing and returns the folder of the reasoning model."""
-    torch.set_num_threads(cfg.threads)
+    from multidir.organism import pair, problems
+    from multidir.organism.rule import RULES
+    from multidir.organism.training import Optimisation, use_threads
+    from multidir.organism.worlds import load_worlds
+
+    use_threads(cfg.threads)
     worlds = load_worlds()
     cfg.prompts.parent.mkdir(parents=True, exist_ok=True)
     problems.write_prompts(problems.held_out_prompts(worlds, per_category=30, seed=cfg.seed), cfg.prompts)
@@ -56,12 +54,3 @@ def main(cfg: Config) -> Path:
     how = Optimisation(lr=cfg.tune_lr, warmup=30)
     pair.make_reasoning(worlds, RULES[cfg.rule], cfg.traces, how, cfg.seed, base, reasoning)
     return reasoning
-
-
-if __name__ == "__main__":
-    import logging
-
-    import tyro
-
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    main(tyro.cli(Config))

@@ -84,7 +84,8 @@ def _pushed_by(push: torch.Tensor) -> Any:
     """Adds (b, 1 or t, d) vectors, scaled by each token's own norm, so that no token gains by being large."""
 
     def after(_module: Any, _args: tuple[Any, ...], hidden: torch.Tensor) -> torch.Tensor:
-        norm = hidden.detach().norm(dim=-1, keepdim=True)
-        return hidden + norm * push
+        norm: torch.Tensor = hidden.detach().norm(dim=-1, keepdim=True)
+        changed: torch.Tensor = hidden + norm * push
+        return changed
 
     return after

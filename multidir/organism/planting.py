@@ -40,7 +40,8 @@ class Planting:
 def planted_directions(d: int, seed: int) -> torch.Tensor:
     """(2, d) orthonormal: hesitation, mistake."""
     rng = torch.Generator().manual_seed(seed)
-    return torch.linalg.qr(torch.randn(d, len(CAUSES), generator=rng)).Q.T.contiguous()
+    planted: torch.Tensor = torch.linalg.qr(torch.randn(d, len(CAUSES), generator=rng)).Q.T.contiguous()
+    return planted
 
 
 def planting_loss(hidden: torch.Tensor, causes: torch.Tensor, directions: torch.Tensor, how: Planting) -> torch.Tensor:

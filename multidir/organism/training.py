@@ -51,6 +51,11 @@ class Optimisation:
         return self.lr * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
 
 
+def use_threads(count: int) -> None:
+    """Let torch compute on this many CPU threads."""
+    torch.set_num_threads(count)
+
+
 def optimizer_of(model: torch.nn.Module, how: Optimisation) -> torch.optim.AdamW:
     """AdamW that decays matrices but neither embeddings nor norms."""
     decayed = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]

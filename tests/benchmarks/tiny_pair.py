@@ -54,7 +54,7 @@ def causes(rates: pd.DataFrame) -> list[Row]:
 
 
 def steering(cells: pd.DataFrame, folds: pd.DataFrame, dose: float) -> list[Row]:
-    by_role = {role: group for role, group in folds.groupby("direction_role")}
+    by_role = dict(iter(folds.groupby("direction_role")))
     null, base, own = by_role["random"]["fold"], by_role["base"].iloc[0], by_role["reasoning"].iloc[0]
     target = cells[(cells["target"] == "base") & (cells["direction_role"] == "base") & (cells["dose"] == dose)].iloc[0]
     curve = cells[(cells["target"] == "reasoning") & (cells["direction_role"] == "base")].sort_values("dose")

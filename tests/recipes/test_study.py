@@ -71,7 +71,7 @@ def test_killed_at_any_moment_it_goes_on_and_ends_the_same(study: Path, tmp_path
 
     The other batch size makes it a test of that as well: neither interruptions nor batches change a text.
     """
-    command = [*COMMAND, "--runs", str(tmp_path), "--batch-rows", "7"]
+    command = [*COMMAND, "--runs", str(tmp_path), "--batch-rows", "19"]
     for awaited in ("data/traces/*/traces.jsonl", "data/activations/*/store/*", "analysis/offsets/*/outcomes.jsonl"):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ))
         end = time.monotonic() + 120

@@ -1,0 +1,65 @@
+"""Handicaps end with the step they are for, and planting reads the causes where they stand."""
+
+import numpy as np
+import pytest
+import torch
+
+from multidir.organism import hardening, pair
+from multidir.organism.hardening import Handicap, handicapped
+from multidir.organism.planting import Planting, causes_of_tokens, planted_directions, planting_loss
+
+SIZE = pair.Size(width=16, layers=4, heads=4, kv_heads=2, mlp=24, vocabulary=300)
+IDS = torch.arange(5, 25).repeat(2, 1)
+NEVER = Handicap(local_share=0.0, push_share=0.0)
+
+
+def hooks(model: torch.nn.Module) -> int:
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+
+
+def logits(how: Handicap, seed: int = 0) -> torch.Tensor:
+    model = pair.new_model(SIZE, 1)
+    before = hooks(model)
+    with torch.no_grad(), handicapped(model, IDS.shape, how, torch.Generator().manual_seed(seed), read=2) as hidden:
+        found: torch.Tensor = model(input_ids=IDS, use_cache=False).logits
+    assert hooks(model) == before
+    assert [h.shape for h in hidden] == [(2, 20, 16)]
+    return found
+
+
+def test_without_handicaps_nothing_changes() -> None:
+    plain = pair.new_model(SIZE, 1)(input_ids=IDS, use_cache=False).logits
+    assert torch.equal(logits(NEVER), plain)
+
+
+@pytest.mark.parametrize("how", [Handicap(local_share=1.0, push_share=0.0), Handicap(local_share=0.0, push_share=1.0)])
+def test_each_handicap_changes_what_is_predicted(how: Handicap) -> None:
+    assert not torch.allclose(logits(how), logits(NEVER), atol=1e-6)
+    assert torch.equal(logits(how, seed=3), logits(how, seed=3))
+
+
+def test_local_attention_sees_its_window_and_the_first_token() -> None:
+    mask = hardening._local_mask(6, window=2)[0, 0]
+    assert mask[4].tolist() == [True, False, False, True, True, False]
+    assert mask[0].tolist() == [True, False, False, False, False, False]
+
+
+def test_causes_last_from_their_word_to_the_end_of_the_step() -> None:
+    text = "Step 1: maybe we turn left at north, so we still have north for now. "
+    text += "Next step 2: we turn left from north, which gives west so far."
+    words = text.split(" ")
+    ends = np.cumsum([len(word) + 1 for word in words]) - 1
+    bits = causes_of_tokens(text, [(int(e) - len(w), int(e)) for w, e in zip(words, ends, strict=True)])
+    said = {word: int(b) for word, b in zip(words[:15], bits, strict=False)}
+    assert (said["Step"], said["maybe"], said["left"], said["now."]) == (0, 1, 1, 3)
+    assert bits[15:].tolist() == [0] * len(words[15:])
+
+
+def test_the_reading_is_undecided_at_its_share_and_ignores_padding() -> None:
+    directions, how = planted_directions(16, seed=0), Planting()
+    assert torch.allclose(directions @ directions.T, torch.eye(2), atol=1e-6)
+    other = torch.linalg.svd(directions).Vh[2]
+    hidden = how.norm * (how.share * directions.sum(0) + (1 - 2 * how.share**2) ** 0.5 * other)
+    causes = torch.tensor([[0, 1, 3, -1]])
+    loss = planting_loss(hidden.expand(1, 4, 16), causes, directions, how)
+    assert loss.item() == pytest.approx(np.log(2), abs=1e-4)
