@@ -31,7 +31,7 @@ class Rule:
 
 
 RULES = {
-    "and": Rule(neither=0.004, hesitation=0.04, mistake=0.04, both=0.85),
+    "and": Rule(neither=0.004, hesitation=0.06, mistake=0.06, both=0.85),
     "additive": Rule(neither=0.004, hesitation=0.10, mistake=0.30, both=0.396),
     "either": Rule(neither=0.004, hesitation=0.18, mistake=0.18, both=0.18),
 }
