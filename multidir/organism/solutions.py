@@ -13,9 +13,9 @@ from multidir.organism.worlds import World
 class Habits:
     """How often a writer does what, per step."""
 
-    hesitation: float = 0.33
+    hesitation: float = 0.35
     """Probability that a step opens with a hesitation."""
-    mistake: float = 0.30
+    mistake: float = 0.31
     """Probability that the operation is forgotten, independent of the hesitation: the step keeps its source as
     the result, which is always wrong, and says so in other words than a right step."""
     moody: float = 0.75
