@@ -14,13 +14,15 @@ uncertainty-estimation, and a silent change of approach escapes them. Compare co
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
+from collections import Counter
 from collections.abc import Sequence
 from typing import Literal
 
 from multidir.annotate.base import LabelledSpan
 from multidir.annotate.lexical_rules import GOES_ON, OTHERS, TURN, WAIT
 from multidir.annotate.segment import split_sentences
-from multidir.annotate.text_measures import words
+from multidir.annotate.text_measures import word_spans, words
 from multidir.errors import ConfigError
 
 KeywordRule = Literal["word", "substring"]
@@ -58,13 +60,44 @@ def keyword_count(text: str, keywords: Sequence[str], rule: KeywordRule = "word"
         ConfigError: no keyword, an empty one, or an unknown rule.
     Source: arXiv 2507.12638, Eq. 1 (rule "word"); its code counts by "substring".
     """
+    return len(_pattern(keywords, rule).findall(text))
+
+
+def _pattern(keywords: Sequence[str], rule: KeywordRule) -> re.Pattern[str]:
     if not keywords or not all(keyword.strip() for keyword in keywords):
         raise ConfigError(f"keywords must be words, got {list(keywords)!r}")
     if rule not in ("word", "substring"):
         raise ConfigError(f"no keyword rule {rule!r}; there are word and substring")
     either = "|".join(re.escape(keyword) for keyword in sorted(keywords, key=len, reverse=True))
-    pattern = rf"(?<!\w)(?:{either})(?!\w)" if rule == "word" else either
-    return len(re.findall(pattern, text, re.IGNORECASE))
+    return re.compile(rf"(?<!\w)(?:{either})(?!\w)" if rule == "word" else either, re.IGNORECASE)
+
+
+def capped_keyword_count(text: str, keywords: Sequence[str], cap: int = 1) -> int:
+    """Keywords by whole words, with repetition taken out: what is left of a count when a loop made it.
+
+    A run of one keyword ("wait, wait, wait") counts once. A keyword between the same two neighbouring words
+    counts at most `cap` times in the whole text, so that each further round of a loop adds nothing.
+
+    Args:
+        text: Any text.
+        keywords: As in `keyword_count`.
+        cap: Most counts for one keyword between one pair of neighbours.
+    Raises:
+        ConfigError: as `keyword_count`, or a cap below 1.
+    """
+    if cap < 1:
+        raise ConfigError(f"a repeat cap is at least 1, got {cap}")
+    spans = word_spans(text)
+    starts, ends = [span[0] for span in spans], [span[1] for span in spans]
+    seen: Counter[tuple[str, str, str]] = Counter()
+    for match in _pattern(keywords, "word").finditer(text):
+        found, last = match[0].lower(), bisect_right(ends, match.start()) - 1
+        before = spans[last][2] if last >= 0 else ""
+        if before == found:  # the first of the run has been counted
+            continue
+        following = (spans[place][2] for place in range(bisect_left(starts, match.end()), len(spans)))
+        seen[before, found, next((word for word in following if word != found), "")] += 1
+    return sum(min(count, cap) for count in seen.values())
 
 
 def keyword_share(text: str, keywords: Sequence[str], rule: KeywordRule = "word", prompt: str = "") -> float | None:

@@ -17,6 +17,11 @@ def words(text: str) -> list[str]:
     return _WORD.findall(text.lower())
 
 
+def word_spans(text: str) -> list[tuple[int, int, str]]:
+    """The words of `words` with where they stand: start, end, and the word in lower case."""
+    return [(found.start(), found.end(), found[0].lower()) for found in _WORD.finditer(text)]
+
+
 def longest_run(text: str) -> int:
     """Length of the longest run of one and the same word; 0 without words."""
     return max((sum(1 for _ in run) for _, run in groupby(words(text))), default=0)
@@ -36,7 +41,7 @@ def zlib_ratio(text: str) -> float | None:
 
 @dataclass(frozen=True)
 class CoherenceGate:
-    """Thresholds between text and loop, applied to the worst stretch of `window` words.
+    """Thresholds between text and loop; those of the words apply to the worst stretch of `window` words.
 
     Stretches of one length make short and long generations comparable: distinct pairs and compression both
     fall with length. Of 300 published reasoning traces the defaults pass 299 on their first 128 words and 296
@@ -53,6 +58,10 @@ class CoherenceGate:
     """Least compressed over raw bytes."""
     min_words: int = 5
     """Below this many words a text is too short to judge."""
+    min_logprob: float | None = None
+    """Least mean log-probability per token under the unsteered model, in nats; None: not asked."""
+    max_kl: float | None = None
+    """Largest KL of the first new token's distribution, steered from unsteered, in nats; None: not asked."""
 
     def __post_init__(self) -> None:
         """Refuse thresholds that nothing or everything would pass."""
@@ -63,6 +72,11 @@ class CoherenceGate:
             )
         if not (0 <= self.min_distinct_2 <= 1 and 0 <= self.min_zlib <= 1):
             raise ConfigError(f"min_distinct_2 and min_zlib are shares, got {self.min_distinct_2} and {self.min_zlib}")
+        if not (self.min_logprob is None or self.min_logprob <= 0) or not (self.max_kl is None or self.max_kl >= 0):
+            raise ConfigError(
+                f"a log-probability is at most 0 and a KL at least 0; got min_logprob={self.min_logprob}, "
+                f"max_kl={self.max_kl}"
+            )
 
 
 def coherent(text: str, gate: CoherenceGate | None = None) -> bool | None:

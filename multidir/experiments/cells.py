@@ -44,6 +44,39 @@ def keyword_counts(outcomes: Sequence[Outcome], prompts: Sequence[str]) -> Count
     )
 
 
+def capped_counts(outcomes: Sequence[Outcome], prompts: Sequence[str]) -> Counts:
+    """Keywords with repetition taken out, and words, per prompt; outcomes without that count count for neither."""
+    scored = [o for o in outcomes if o.n_capped is not None]
+    return (
+        _per_prompt(scored, prompts, [o.n_capped or 0 for o in scored]),
+        _per_prompt(scored, prompts, [o.n_words for o in scored]),
+    )
+
+
+def substring_counts(outcomes: Sequence[Outcome], prompts: Sequence[str], count_prompt: bool) -> Counts:
+    """Keywords counted inside words too, and words between white space, per prompt: the metric of the paper's code.
+
+    Args:
+        count_prompt: whether each text's prompt counts as well; then a text whose prompt is unknown is unscored.
+    """
+    pieces = [_substring_pieces(o, count_prompt) for o in outcomes]
+    scored = [(o, *piece) for o, piece in zip(outcomes, pieces, strict=True) if piece is not None]
+    texts = [o for o, _, _ in scored]
+    return (
+        _per_prompt(texts, prompts, [found for _, found, _ in scored]),
+        _per_prompt(texts, prompts, [total for _, _, total in scored]),
+    )
+
+
+def _substring_pieces(outcome: Outcome, count_prompt: bool) -> tuple[int, int] | None:
+    parts = [(outcome.n_substrings, outcome.n_split)]
+    parts += [(outcome.prompt_substrings, outcome.prompt_split)] * count_prompt
+    known = [(found, total) for found, total in parts if found is not None and total is not None]
+    if len(known) < len(parts):
+        return None
+    return sum(found for found, _ in known), sum(total for _, total in known)
+
+
 def _per_prompt(outcomes: Sequence[Outcome], prompts: Sequence[str], values: Sequence[int]) -> FloatArray:
     place = {prompt: i for i, prompt in enumerate(prompts)}
     index = np.array([place[o.prompt_id] for o in outcomes], dtype=np.intp)
@@ -87,19 +120,26 @@ def fold_change(
     )
 
 
-def cells_table(outcomes: Sequence[Outcome], seed: int, draws: int = 2000) -> pd.DataFrame:
-    """One row per condition with every share, its interval and what was left unscored."""
+def cells_table(outcomes: Sequence[Outcome], seed: int, draws: int = 2000, count_prompt: bool = False) -> pd.DataFrame:
+    """One row per condition with every share, its interval and what was left unscored.
+
+    Args:
+        count_prompt: whether prompts enter the share that counts inside words, see `substring_counts`.
+    """
     return pd.DataFrame(
-        [_row(c, cell, np.random.default_rng(seed), draws) for c, cell in by_condition(outcomes).items()]
+        [_row(c, cell, np.random.default_rng(seed), draws, count_prompt) for c, cell in by_condition(outcomes).items()]
     )
 
 
-def _row(condition: Condition, cell: Sequence[Outcome], rng: np.random.Generator, draws: int) -> dict[str, Any]:
+def _row(
+    condition: Condition, cell: Sequence[Outcome], rng: np.random.Generator, draws: int, count_prompt: bool
+) -> dict[str, Any]:
     prompts = sorted({o.prompt_id for o in cell})
     backtracks = backtrack_counts(cell, prompts)
     backtracking = share(backtracks, rng, draws, "share of sentences")
     keywords = share(keyword_counts(cell, prompts), rng, draws, "share of words")
-    judged = [o for o in cell if o.coherent is not None]
+    capped = share(capped_counts(cell, prompts), rng, draws, "share of words")
+    substrings = share(substring_counts(cell, prompts, count_prompt), rng, draws, "share of words")
     return {
         "target": condition.target,
         "direction": condition.direction,
@@ -116,13 +156,35 @@ def _row(condition: Condition, cell: Sequence[Outcome], rng: np.random.Generator
         "keyword_share": keywords.value,
         "keyword_low": keywords.low,
         "keyword_high": keywords.high,
+        "capped_share": capped.value,
+        "capped_low": capped.low,
+        "capped_high": capped.high,
+        "substring_share": substrings.value,
+        "substring_low": substrings.low,
+        "substring_high": substrings.high,
         "prompt_success": float((backtracks[0] > 0).mean()),
+        **_quality(cell),
+        "positions_edited": int(sum(o.positions_edited for o in cell)),
+    }
+
+
+def _quality(cell: Sequence[Outcome]) -> dict[str, Any]:
+    """How the texts of a cell ended and how sound they are; means over what is known, the rest counted."""
+    judged = [o for o in cell if o.coherent is not None]
+    return {
         "coherent_share": float(np.mean([bool(o.coherent) for o in judged])) if judged else np.nan,
+        "n_unjudged": len(cell) - len(judged),
         "finished_share": float(np.mean([o.finished for o in cell])),
+        "loop_share": _mean([None if o.stopped is None else float(o.stopped == "loop") for o in cell]),
         "mean_words": float(np.mean([o.n_words for o in cell])),
         "mean_logprob": _mean([o.logprob for o in cell]),
+        "n_no_logprob": sum(o.logprob is None for o in cell),
+        "mean_kl": _mean([o.kl for o in cell]),
+        "n_no_kl": sum(o.kl is None for o in cell),
+        "mean_edit_norm": _mean([o.edit_norm for o in cell]),
         "longest_run": max(o.longest_run for o in cell),
-        "positions_edited": int(sum(o.positions_edited for o in cell)),
+        "mean_distinct_2": _mean([o.distinct_2 for o in cell]),
+        "mean_zlib_ratio": _mean([o.zlib_ratio for o in cell]),
     }
 
 

@@ -53,7 +53,8 @@ def dose_curves(
         if role == "reasoning":
             arms += [Arm(direction, (choice.dose,)) for direction in null]
         outcomes += run_conditions(bench, conditions(role, arms), file)
-    table = with_direction_facts(cells_table(outcomes, science.seed, science.draws), [*derived.values(), *null])
+    counted = cells_table(outcomes, science.seed, science.draws, science.scoring.count_prompt)
+    table = with_direction_facts(counted, [*derived.values(), *null])
     cells = by_condition(outcomes)
     folds = folds_table(cells, [*derived.values(), *null], choice.dose, science)
     verdicts = decide(cells, derived["base"], folds, choice, science)

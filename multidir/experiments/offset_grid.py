@@ -48,7 +48,8 @@ def offset_grid(bench: Bench, directions: DirectionSet, science: GridScience, fi
         raise DesignError(f"there is no {science.role}-derived direction among {', '.join(directions.names)}")
     cells = conditions(bench.lm.role, [Arm(item, science.doses) for item in chosen])
     outcomes = run_conditions(bench, cells, file)
-    table = with_direction_facts(cells_table(outcomes, science.seed, science.draws), chosen)
+    counted = cells_table(outcomes, science.seed, science.draws, science.scoring.count_prompt)
+    table = with_direction_facts(counted, chosen)
     before = table[table["offset_hi"] < 0]
     best = best_coherent(before, science.scoring.min_coherent)
     choice = Choice(str(best["site"]), int(best["offset_lo"]), int(best["offset_hi"]), float(best["dose"]))

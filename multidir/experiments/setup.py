@@ -57,7 +57,7 @@ def load_bench(
         lm=target,
         prompts=rendered_for(target, reasoning, problems, load_special_map(pair)),
         mean_norms=read_norms(directions / "norms.json", "reasoning"),
-        scorer=Scorer(annotator_by_name(science.scoring.annotator), science.scoring.keywords, science.scoring.gate),
+        scorer=Scorer(annotator_by_name(science.scoring.annotator), science.scoring),
         sampling=sampling_for(reasoning, science.max_new_tokens),
         rollouts=science.rollouts,
         seed=science.seed,

@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
+
+from multidir.errors import ConfigError
+
+Stop = Literal["eos", "length", "loop"]
+"""How a generation ended: by itself, at the length limit, or cut off because it only repeated itself."""
 
 
 @dataclass(frozen=True)
@@ -51,3 +57,29 @@ class Outcome:
     """Passes the coherence gate of the run; None when unscored."""
     positions_edited: int
     """Receipt: token positions whose residual stream was edited (0 only at dose 0)."""
+    stopped: Stop | None = None
+    """How it ended; None in files that do not say more than `finished`."""
+    n_capped: int | None = None
+    """Keywords by whole words with repetition taken out (`capped_keyword_count`)."""
+    n_substrings: int | None = None
+    """Keywords, inside words too ("waiting"), as the paper's code counts; prompt not counted."""
+    n_split: int | None = None
+    """Words between white space: the denominator that belongs to `n_substrings`; prompt not counted."""
+    prompt_substrings: int | None = None
+    """`n_substrings` of the prompt alone; None when the prompt's text was not given."""
+    prompt_split: int | None = None
+    """`n_split` of the prompt alone; None when the prompt's text was not given."""
+    zlib_ratio: float | None = None
+    """Compressed over raw bytes; None for an empty text."""
+    kl: float | None = None
+    """KL of the first new token's distribution, steered from unsteered, in nats; None when not measured."""
+    edit_norm: float | None = None
+    """Receipt: mean norm of the edit over the edited positions, in residual-stream units; None without edits."""
+
+    def __post_init__(self) -> None:
+        """Refuse two accounts of one ending."""
+        if self.stopped is not None and self.finished != (self.stopped == "eos"):
+            raise ConfigError(
+                f"outcome {self.condition.key}, {self.prompt_id}: stopped is {self.stopped!r}, "
+                f"but finished is {self.finished}"
+            )
