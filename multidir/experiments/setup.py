@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from multidir.config import Compute
-from multidir.errors import DesignError
+from multidir.errors import ConfigError, DesignError
 from multidir.experiments.activations import load_special_map
 from multidir.experiments.labels import annotator_by_name
 from multidir.experiments.score import Scorer
@@ -66,6 +66,15 @@ def load_bench(
 
 
 def read_norms(file: Path, role: Role) -> dict[Site, float]:
-    """Mean residual norm of a model at each site, as train/directions measured it."""
+    """Mean residual norm of a model at each site, as train/directions measured it.
+
+    Raises:
+        ConfigError: the directions come from elsewhere and nobody measured it.
+    """
+    if not file.is_file():
+        raise ConfigError(
+            f"{file.parent} holds no {file.name}, so a dose cannot be relative to the residual norm; give it in "
+            "activation or residual units, or use directions of train/directions"
+        )
     table = json.loads(file.read_text(encoding="utf-8"))
     return {Site.parse(site): float(value) for site, value in table[role].items()}

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from multidir.errors import ConfigError
+from multidir.exchange.read import read_directions
+from multidir.records.direction import DirectionSet
 from multidir.store.activations import ActivationStore
-from multidir.store.directions import load_directions
 from multidir.store.manifest_file import MANIFEST, read_manifest
 from multidir.store.runs import verify_run
 
@@ -25,8 +26,8 @@ def show(path: Path) -> str:
     """
     if not path.exists():
         raise ConfigError(f"{path} does not exist; give a run folder, an activation store or a file of multidir")
-    if path.suffix == ".safetensors":
-        return "\n".join(_directions(path))
+    if path.suffix in (".safetensors", ".gguf"):
+        return "\n".join(_directions(read_directions(path)))
     if path.suffix in (".csv", ".jsonl"):
         return "\n".join(_table(path))
     if not (path / MANIFEST).is_file():
@@ -77,13 +78,13 @@ def _store(store: ActivationStore) -> Iterator[str]:
             )
 
 
-def _directions(path: Path) -> Iterator[str]:
-    directions = load_directions(path)
+def _directions(directions: DirectionSet) -> Iterator[str]:
     yield f"{len(directions)} directions of width {directions.d}, lengths in residual-stream units"
     longest, width = max(item.length for item in directions), max(map(len, directions.names))
+    place = max(len(str(item.site)) for item in directions)
     for item in directions:
         bar = "█" * max(1, round(BAR * item.length / longest))
-        yield f"  {item.name:<{width}}  {item.length:8.4g}  {bar}"
+        yield f"  {item.name:<{width}}  {item.site!s:<{place}}  {item.length:8.4g}  {bar}"
 
 
 def _table(path: Path) -> Iterator[str]:

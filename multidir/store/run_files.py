@@ -23,6 +23,8 @@ CONFIG = "config.json"
 def input_hash(path: Path) -> str:
     """Content hash of an artifact: of a run its outputs, of a store its content, of a model its fingerprint.
 
+    Of a folder with a `cfg.json`, as SAELens writes for an SAE, it is the hash of that file and the weights.
+
     Raises:
         ConfigError: nothing is there, a run is not complete, or the folder is of no known kind.
         FormatError: the folder's manifest is broken.
@@ -39,8 +41,11 @@ def input_hash(path: Path) -> str:
         return str(manifest["outputs_hash"])
     if (path / "config.json").is_file():
         return fingerprint_model(path)
-    problem = "has neither manifest.json nor config.json" if path.exists() else "does not exist"
-    raise ConfigError(f"input {path} {problem}; give a run, an activation store, a model folder or a file")
+    if (path / "cfg.json").is_file():
+        files = [path / "cfg.json", *sorted(path.glob("*.safetensors"))]
+        return sha256_json({file.name: sha256_file(file) for file in files})
+    problem = "has no manifest.json, config.json or cfg.json" if path.exists() else "does not exist"
+    raise ConfigError(f"input {path} {problem}; give a run, an activation store, a model or SAE folder, or a file")
 
 
 def output_files(path: Path) -> Iterator[Path]:

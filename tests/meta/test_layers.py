@@ -22,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("organism",),
     ("methods",),
     ("steer",),
+    ("exchange",),
     ("experiments",),
     ("report",),
     ("recipes",),

@@ -103,7 +103,7 @@ def test_unusable_inputs_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="does not exist; give a run"):
         input_hash(tmp_path / "absent")
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ConfigError, match=r"neither manifest.json nor config.json"):
+    with pytest.raises(ConfigError, match=r"has no manifest\.json, config\.json or cfg\.json"):
         input_hash(tmp_path / "empty")
     run = open_run(tmp_path, "r", {})
     with pytest.raises(RuntimeError), run:
