@@ -17,11 +17,11 @@ from multidir.errors import ConfigError, MissingExtra, ModelError, MultidirError
 from multidir.models.blocks import decoder_blocks
 from multidir.models.language_model import LanguageModel
 from multidir.models.source import Located, locate
-from multidir.store.atomic import sha256_file
+from multidir.store.atomic import explain, make_folder, sha256_file
 from multidir.store.provenance import fingerprint_model
 from multidir.types import Role
 
-__all__ = ["LanguageModel", "load_model", "load_tokenizer"]
+__all__ = ["LanguageModel", "load_model", "load_tokenizer", "save_model"]
 
 
 def load_model(
@@ -63,6 +63,23 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
     """
     with _quiet():
         return _load_tokenizer(locate(str(source)), str(source))
+
+
+def save_model(lm: LanguageModel, folder: Path) -> None:
+    """Write a model folder that transformers and other engines load: weights, configuration, tokenizer.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+        ModelError: the model lacks its upper blocks.
+    """
+    lm.require_complete("save a model")
+    make_folder(folder)
+    try:
+        with _quiet():
+            lm.model.save_pretrained(folder)
+            lm.tokenizer.save_pretrained(folder)
+    except OSError as error:
+        raise explain(error, folder) from error
 
 
 def _dtype(name: str, device: torch.device) -> torch.dtype | str:

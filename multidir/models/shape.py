@@ -1,4 +1,4 @@
-"""Width and depth of a model, from its configuration alone, and whether directions fit it."""
+"""Width, depth and number format of a model, from its configuration alone, and whether directions fit it."""
 
 from __future__ import annotations
 
@@ -21,6 +21,8 @@ class ModelShape:
     """The model as it was asked for."""
     n_layers: int
     d: int
+    dtype: str
+    """Number format that the weights are saved in; float32 where the configuration does not say."""
 
     def check(self, directions: Iterable[Direction]) -> None:
         """Refuse directions that belong to another model.
@@ -42,7 +44,7 @@ class ModelShape:
 
 
 def model_shape(source: str) -> ModelShape:
-    """Width and depth of the model at `source`, without loading its weights.
+    """Width, depth and number format of the model at `source`, without loading its weights.
 
     Raises:
         ModelError: there is no model, or its configuration does not say.
@@ -53,7 +55,8 @@ def model_shape(source: str) -> ModelShape:
     try:
         config = AutoConfig.from_pretrained(located.name, **{k: v for k, v in options.items() if v is not None})
         text = config.get_text_config(decoder=True)
-        return ModelShape(source, int(text.num_hidden_layers), int(text.hidden_size))
+        dtype = str(config.dtype or "float32").removeprefix("torch.")
+        return ModelShape(source, int(text.num_hidden_layers), int(text.hidden_size), dtype)
     except (OSError, ValueError, AttributeError) as error:
         first = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ModelError(f"cannot read the configuration of {Path(source)}: {first}; give a model folder") from error
