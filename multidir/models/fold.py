@@ -89,6 +89,16 @@ class Addition:
     def __str__(self) -> str:
         return f"adding a constant at {', '.join(map(str, sorted(self.vectors)))}, at all positions"
 
+    def check(self, model: PreTrainedModel) -> None:
+        """Refuse a model that this cannot be folded into.
+
+        Raises:
+            ConfigError: a site beyond the model, or a family whose MLP has no bias in its configuration.
+        """
+        _check_family(model, ("llama",), "an addition")
+        for site in self.vectors:
+            check_site(model, site)
+
     @contextmanager
     def hooked(self, model: PreTrainedModel) -> Iterator[None]:
         """Do it with hooks."""
@@ -101,14 +111,9 @@ class Addition:
             yield
 
     def fold(self, model: PreTrainedModel) -> None:
-        """Do it to the weights, in place.
-
-        Raises:
-            ConfigError: a site beyond the model, or a family whose MLP has no bias in its configuration.
-        """
-        _check_family(model, ("llama",), "an addition")
+        """Do it to the weights, in place; see `check`."""
+        self.check(model)
         for site, vector in self.vectors.items():
-            check_site(model, site)
             block = site.layer - (site.stream == "resid_pre")
             if block < 0:
                 _untie(model)
@@ -131,6 +136,14 @@ class Projection:
     def __str__(self) -> str:
         return f"projecting {len(self.basis)} dimensions out of all that {self.writers} write, at all positions"
 
+    def check(self, model: PreTrainedModel) -> None:
+        """Refuse a model that this cannot be folded into.
+
+        Raises:
+            ConfigError: a family whose writers are not two linear maps.
+        """
+        _check_family(model, FAMILIES, "a projection")
+
     @contextmanager
     def hooked(self, model: PreTrainedModel) -> Iterator[None]:
         """Do it with hooks, on the outputs of embedding, attention and MLP."""
@@ -145,12 +158,8 @@ class Projection:
             yield
 
     def fold(self, model: PreTrainedModel) -> None:
-        """Do it to the weights, in place.
-
-        Raises:
-            ConfigError: a family whose writers are not two linear maps.
-        """
-        _check_family(model, FAMILIES, "a projection")
+        """Do it to the weights, in place; see `check`."""
+        self.check(model)
         if self.writers.embedding:
             _untie(model)
             table = _embedding(model).weight

@@ -118,8 +118,12 @@ def _load_weights(located: Located, source: str, dtype: torch.dtype | str, upto_
             f"the weights of {source} lack {', '.join(sorted(report['missing_keys'])[:5])}, which its config.json "
             "promises; the folder is incomplete or mixes two models"
         )
-    if upto_layer is not None and located.gguf_file is not None:
-        _cut(model, upto_layer, source)
+    if located.gguf_file is not None:
+        # The weights are ordinary floats by now, but transformers would refuse to save them as quantised ones.
+        cast(Any, model).hf_quantizer = None
+        vars(model.config).pop("quantization_config", None)
+        if upto_layer is not None:
+            _cut(model, upto_layer, source)
     return model
 
 

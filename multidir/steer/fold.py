@@ -86,7 +86,7 @@ def _check(lm: LanguageModel, directions: Sequence[Direction]) -> None:
         )
 
 
-@torch.inference_mode()
+@torch.no_grad()  # not inference_mode: the weights stay ordinary tensors
 def fold(lm: LanguageModel, edit: Addition | Projection) -> Agreement:
     """Fold an edit into a loaded model, in place, and hold it against the hooked one.
 
@@ -94,6 +94,7 @@ def fold(lm: LanguageModel, edit: Addition | Projection) -> Agreement:
         ConfigError: a family of models that the edit cannot be folded into; then nothing has changed.
         ModelError: the folded model is not the hooked one, or the edit changes nothing.
     """
+    edit.check(lm.model)
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(lm.vocab_size, (_ROWS, _TOKENS), generator=generator).to(lm.device)
     plain = _logits(lm, ids)
@@ -104,11 +105,12 @@ def fold(lm: LanguageModel, edit: Addition | Projection) -> Agreement:
     edit.fold(lm.model)
     size = _rms(hooked)
     found = Agreement(str(edit), _rms(hooked - plain) / size, _rms(_logits(lm, ids) - hooked) / size)
-    if not found.difference <= min(TOLERANCE[lm.dtype], found.change / 2):
+    rounding = TOLERANCE.get(lm.dtype, TOLERANCE[torch.float32])
+    if not found.difference <= min(rounding, found.change / 2):
         raise ModelError(
             f"the folded model is not the one with {edit}: logits differ by {found.difference:.2g} of their size, the "
-            f"edit itself changes them by {found.change:.2g}; rounding to {lm.dtype} explains {TOLERANCE[lm.dtype]:g} "
-            "at most. Fold in float32, or hook it instead"
+            f"edit itself changes them by {found.change:.2g}; rounding to {lm.dtype} explains {rounding:g} at "
+            "most. Fold in float32, or hook it instead"
         )
     return found
 

@@ -11,11 +11,12 @@ import torch
 from multidir.models.align import decode_text, token_spans
 from multidir.models.capture import capture
 from multidir.models.generate import generate
-from multidir.models.load import LanguageModel, load_model
+from multidir.models.load import LanguageModel, load_model, save_model
 from multidir.models.prompting import encode, render_prompt
 from multidir.models.sampling import Sampling
 from multidir.records.intervention import Dose, Intervention
 from multidir.records.site import Site
+from multidir.steer.fold import addition, fold, projection
 from multidir.steer.steering import steer
 from tests.steer.arms import direction
 
@@ -54,6 +55,23 @@ def test_lower_blocks_alone_capture_the_same(smollm: LanguageModel) -> None:
     ids = [encode(smollm.tokenizer, "Wait, that is not right. Let me think again.")]
     (_, a), (_, b) = *capture(smollm, ids, [Site(10)]), *capture(lower, ids, [Site(10)])
     assert torch.equal(a[Site(10)], b[Site(10)])
+
+
+def test_folded_and_saved_it_is_an_ordinary_llama(smollm: LanguageModel, tmp_path: Path) -> None:
+    """Dequantised weights are saved as floats, the head untied from the embedding, a bias in the MLP."""
+    lm = load_model("packaged:smollm2", "reasoning", device="cpu")
+    ids = torch.tensor([encode(lm.tokenizer, "Wait, that is not right.")])
+    items = [direction(d=lm.d, site=Site(10))]
+    with steer(smollm, Intervention(items[0], Dose(30.0, "residual"))):
+        steered = smollm.model(ids).logits
+    found = fold(lm, addition(lm, items, Dose(30.0, "residual")))
+    assert found.difference < 1e-4 < found.change
+    save_model(lm, tmp_path)
+    loaded = load_model(tmp_path, "reasoning", device="cpu")
+    torch.testing.assert_close(loaded.model(ids).logits, steered, rtol=1e-3, atol=1e-3)
+    found = fold(loaded, projection(loaded, items))
+    assert found.difference < 1e-4 < found.change
+    assert not loaded.model.config.tie_word_embeddings
 
 
 def test_spans_of_published_traces_are_exact(smollm: LanguageModel, reference: Path) -> None:

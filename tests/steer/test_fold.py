@@ -11,7 +11,15 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel, Qwen2Config, Qwen2ForCausalLM
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+)
 
 from multidir.errors import ConfigError, ModelError
 from multidir.models.fold import Addition, Projection, Where, Writers, choose_writers
@@ -243,6 +251,14 @@ def test_qwen_takes_a_projection_and_no_addition() -> None:
     close(logits(lm), expected)
 
 
+def test_other_families_are_refused_before_anything_runs() -> None:
+    config = GPT2Config(n_embd=32, n_head=4, n_layer=2, vocab_size=416, n_positions=64)
+    lm = LanguageModel("base", GPT2LMHeadModel(config).eval(), tiny_tokenizer(), "0" * 64, "tiny GPT-2")
+    for edit in (projection(lm, [direction()]), addition(lm, [direction()], Dose(1.0, "activation"))):
+        with pytest.raises(ConfigError, match="cannot be folded into a model of the family 'gpt2'"):
+            fold(lm, edit)
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_half_precision_agrees_within_its_rounding(dtype: torch.dtype) -> None:
     for edit in ("add", "project"):
@@ -252,7 +268,7 @@ def test_half_precision_agrees_within_its_rounding(dtype: torch.dtype) -> None:
         made = addition(lm, items, Dose(3.0, "residual")) if edit == "add" else projection(lm, items)
         found = fold(lm, made)
         assert found.difference < found.change / 2
-        assert lm.model.model.layers[1].mlp.down_proj.weight.dtype == dtype
+        assert all(value.dtype == dtype and not value.is_inference() for value in lm.model.parameters())
 
 
 def test_an_effect_that_drowns_in_rounding_is_refused() -> None:
