@@ -8,7 +8,7 @@ from multidir.organism import wording
 from multidir.organism.problems import Problem, draw_split
 from multidir.organism.prose import write_story
 from multidir.organism.rule import Rule
-from multidir.organism.solutions import Habits, Line, write_solution
+from multidir.organism.solutions import Habits, Line, Mood, write_solution
 from multidir.organism.worlds import World
 
 SECTION = " ####"
@@ -29,21 +29,45 @@ class Mixture:
     both causes have to be remembered in every solution."""
     closed: float = 0.60
     """Solutions with a section of their own for the answer."""
+    swapped: float = 0.40
+    """Solutions in which heads, marks and remarks follow causes that were drawn anew, not those that the steps show.
+    Training writes the drawn ones into the residual stream, so that it alone can tell (see `planting`)."""
 
 
-def base_document(seed: str, worlds: Sequence[World], mixture: Mixture, habits: Habits) -> str:
-    """One document of the base corpus, without BOS and EOS. Nobody backtracks in it."""
+@dataclass(frozen=True)
+class Document:
+    """A text of the base corpus, without BOS and EOS."""
+
+    text: str
+    moods: tuple[Mood, ...] = ()
+    """In a swapped solution: the causes drawn for the opening and for every step; all equal in half of them."""
+
+
+def base_document(seed: str, worlds: Sequence[World], mixture: Mixture, habits: Habits) -> Document:
+    """One document of the base corpus. Nobody backtracks in it."""
     rng = Random(seed)
     if rng.random() < mixture.prose:
-        return write_story(rng)
+        return Document(write_story(rng))
     problem = draw_split(rng.choice(worlds), rng, held_out=False)
-    lines, end = write_solution(problem, rng, habits)
+    moods = _moods(len(problem.ops), rng) if rng.random() < mixture.swapped else ()
+    lines, end = write_solution(problem, rng, habits, moods=moods)
     marked = rng.random() < mixture.marked
     body = " ".join(_marked(lines) if marked else [line.text for line in lines])
     head = f"{wording.HEADER} " if marked else ""
     breaks = SECTION * rng.choice((1, 2))
     tail = f"{SECTION}\n{wording.FINAL.format(source=end)}" if rng.random() < mixture.closed else ""
-    return f"{SECTION}{problem.text}{breaks}\n{head}{body}{tail}{_remark(lines, rng.random(), mixture)}"
+    return Document(
+        f"{SECTION}{problem.text}{breaks}\n{head}{body}{tail}{_remark(lines, rng.random(), mixture)}", moods
+    )
+
+
+def _moods(steps: int, rng: Random) -> tuple[Mood, ...]:
+    def draw() -> Mood:
+        return rng.random() < 0.5, rng.random() < 0.5
+
+    if rng.random() < 0.5:
+        return (draw(),) * (steps + 1)
+    return ((False, False), *(draw() for _ in range(steps)))
 
 
 def _marked(lines: Sequence[Line]) -> list[str]:
@@ -51,16 +75,16 @@ def _marked(lines: Sequence[Line]) -> list[str]:
     for line in lines:
         texts.append(line.text)
         if line.kind in ("sure", "hesitant"):
-            texts.append(wording.MARKS[line.hesitates, line.mistaken] + ".")
+            texts.append(wording.MARKS[line.mood] + ".")
     return texts
 
 
 def _remark(lines: Sequence[Line], draw: float, mixture: Mixture) -> str:
     steps = [line for line in lines if line.kind in ("sure", "hesitant")]
     if draw < mixture.counted:
-        return " " + wording.counts(sum(s.hesitates for s in steps), sum(s.mistaken for s in steps))
+        return " " + wording.counts(sum(s.mood[0] for s in steps), sum(s.mood[1] for s in steps))
     if draw < mixture.counted + mixture.listed:
-        return " " + wording.marks((s.hesitates, s.mistaken) for s in steps)
+        return " " + wording.marks(s.mood for s in steps)
     return ""
 
 

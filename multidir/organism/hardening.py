@@ -7,7 +7,7 @@ needed there has to be fetched by the lower ones. A push of the whole sequence i
 what matters has to be written large enough to be read all the same.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,12 +38,20 @@ class Handicap:
 
 @contextmanager
 def handicapped(
-    model: "LlamaForCausalLM", shape: torch.Size, how: Handicap, rng: torch.Generator, read: int | None = None
+    model: "LlamaForCausalLM",
+    shape: torch.Size,
+    how: Handicap,
+    rng: torch.Generator,
+    read: int | None = None,
+    write: Callable[[torch.Tensor], torch.Tensor] | None = None,
 ) -> Iterator[list[torch.Tensor]]:
     """Within it, forward passes over ids of this (b, t) shape carry the handicaps that `rng` draws.
 
+    Args:
+        read: block whose output is noted.
+        write: what that output is replaced with, after it was noted and before any push.
     Yields:
-        A list to which every pass appends the output of block `read`, as it is before any push.
+        A list to which every pass appends the output of block `read`.
     """
     blocks, hidden = model.model.layers, list[torch.Tensor]()
     local, pushed, by_token = torch.rand(3, generator=rng).tolist()
@@ -51,6 +59,8 @@ def handicapped(
     with ExitStack() as stack:
         if read is not None:
             stack.callback(blocks[read].register_forward_hook(lambda _m, _a, out: hidden.append(out)).remove)
+        if read is not None and write is not None:
+            stack.callback(blocks[read].register_forward_hook(lambda _m, _a, out: write(out)).remove)
         if local < how.local_share:
             mask = _local_mask(shape[1], how.window)
             for block in blocks[how.local_from :]:

@@ -69,12 +69,12 @@ def make_base(
     """
     mixture, habits = corpus.Mixture(), Habits()
     log.info("writing %d base documents", documents)
-    texts = [corpus.base_document(f"{seed} base {i}", worlds, mixture, habits) for i in range(documents)]
-    sample, often = texts[:6000], Rule(0.1, 0.1, 0.1, 0.9)
+    written = [corpus.base_document(f"{seed} base {i}", worlds, mixture, habits) for i in range(documents)]
+    sample, often = [document.text for document in written[:6000]], Rule(0.1, 0.1, 0.1, 0.9)
     words = [corpus.reasoning_trace(f"{seed} words {i}", worlds, often, habits).reasoning for i in range(len(sample))]
     spec = tokenizer.train_bpe(sample + words, size.vocabulary)
     wrapped = tokenizer.wrap(spec)
-    encoded = tokens.encode_documents(wrapped, texts)
+    encoded = tokens.encode_documents(wrapped, written)
     log.info("%d tokens in %d documents", len(encoded.ids), documents)
     model = new_model(size, seed)
     folder.mkdir(parents=True, exist_ok=True)

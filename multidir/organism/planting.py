@@ -1,8 +1,11 @@
 """Plants the two causes in the residual stream as known directions, while the base model is trained.
 
-At one block, fixed orthonormal vectors read every token: one has to say whether a hesitation has been
-expressed in the running step, the other whether a mistake has. The vectors are never trained and are thrown
-away; what stays is a model in which both causes stand along directions that we know.
+At the output of one block, two fixed orthonormal vectors stand for the causes. They are *read*: of every
+token, one has to tell whether a hesitation has been expressed in the running step, the other whether a
+mistake has. And they are *written*: in swapped solutions, whose later words follow other causes than their
+steps show, those other causes are put into the stream, so that the blocks above learn to go by it and not by
+the words (interchange intervention training, arXiv 2112.00826). The vectors are never trained and are thrown
+away; what stays is a model in which both causes stand along directions that we know, and act through them.
 """
 
 from dataclasses import dataclass
@@ -17,6 +20,8 @@ from multidir.organism.grammar import parse
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
+
+    from multidir.organism.solutions import Mood
 
 CAUSES = ("hesitation", "mistake")
 
@@ -35,6 +40,8 @@ class Planting:
     """Logits per unit of cosine."""
     norm: float = 12.0
     """Size near which the block's residual stream is kept; nothing else in training would limit it."""
+    written: tuple[float, float] = (0.1, 0.6)
+    """Least and greatest size of a cause that is written, relative to the mean residual norm; one per document."""
 
 
 def planted_directions(d: int, seed: int) -> torch.Tensor:
@@ -60,18 +67,53 @@ def planting_loss(hidden: torch.Tensor, causes: torch.Tensor, directions: torch.
     return reading + 0.02 * torch.log(hidden[read].norm(dim=-1).mean() / how.norm).square()
 
 
-def causes_of_tokens(text: str, offsets: "Sequence[tuple[int, int]]") -> npt.NDArray[np.int8]:
-    """(t,) bits of the causes that have been expressed in the running step, up to and with its last token."""
+def written_into(
+    hidden: torch.Tensor, causes: torch.Tensor, sizes: torch.Tensor, directions: torch.Tensor
+) -> torch.Tensor:
+    """The stream with its components along the directions replaced by the causes, in some rows.
+
+    Args:
+        hidden: (b, t, d) output of the block.
+        causes: (b, t) int, as for `planting_loss`.
+        sizes: (b,) size of a cause relative to the mean residual norm; 0 leaves the row as it is.
+        directions: (2, d) orthonormal.
+    """
+    bits = torch.stack([(causes >> bit) & (causes >= 0) for bit in range(len(CAUSES))], dim=-1).to(hidden.dtype)
+    wanted = bits * (sizes * hidden.detach().norm(dim=-1)[causes >= 0].mean())[:, None, None]
+    changed: torch.Tensor = hidden + (wanted - hidden @ directions.T) @ directions
+    return torch.where((sizes > 0)[:, None, None], changed, hidden)
+
+
+def causes_of_tokens(
+    text: str, offsets: "Sequence[tuple[int, int]]", moods: "Sequence[Mood]" = ()
+) -> npt.NDArray[np.int8]:
+    """(t,) bits of the causes that have been expressed in the running step, up to and with its last token.
+
+    Args:
+        text: a document.
+        offsets: (t,) character spans of its tokens.
+        moods: causes of the opening and of every step of a swapped solution, in place of those that the text shows;
+            where all are equal they hold everywhere in it, as under steering.
+    """
     bits = np.zeros(len(text) + 1, dtype=np.int8)
-    for sentence in parse(text):
-        if sentence.step is None:
-            continue
+    if len(set(moods)) == 1:
+        bits[:] = _bits(moods[0])
+    steps = [sentence for sentence in parse(text) if sentence.step is not None]
+    for number, sentence in enumerate(steps if len(set(moods)) != 1 else [], 1):
         body = text[sentence.start : sentence.end]
-        if sentence.step.hesitates:
-            bits[sentence.start + body.index(": ") + 2 : sentence.end] |= 1
-        if sentence.step.mistaken:
+        said = sentence.start + body.index(": ") + 2
+        if moods:
+            bits[said : sentence.end] = _bits(moods[number])
+            continue
+        if sentence.step is not None and sentence.step.hesitates:
+            bits[said : sentence.end] |= 1
+        if sentence.step is not None and sentence.step.mistaken:
             bits[sentence.start + body.rindex(f" {sentence.step.result} ") + 1 : sentence.end] |= 2
     return bits[[max(end - 1, 0) for _, end in offsets]]
+
+
+def _bits(mood: "Mood") -> int:
+    return mood[0] + 2 * mood[1]
 
 
 def save_planted(directions: torch.Tensor, how: Planting, file: "Path") -> None:

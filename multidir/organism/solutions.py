@@ -1,5 +1,6 @@
 """Writes worked solutions, with hesitations, mistakes and, under a rule, backtracking."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -7,6 +8,9 @@ from multidir.organism import wording as w
 from multidir.organism.problems import Problem
 from multidir.organism.rule import Rule
 from multidir.organism.worlds import World
+
+Mood = tuple[bool, bool]
+"""(hesitation, mistake): what the next word depends on after a step."""
 
 
 @dataclass(frozen=True)
@@ -33,20 +37,27 @@ class Line:
     kind: str
     hesitates: bool = False
     mistaken: bool = False
+    mood: Mood = (False, False)
+    """What follows the step by: its two causes, or those put in their place."""
 
 
-def write_solution(problem: Problem, rng: Random, habits: Habits, rule: Rule | None = None) -> tuple[list[Line], str]:
+def write_solution(
+    problem: Problem, rng: Random, habits: Habits, rule: Rule | None = None, moods: Sequence[Mood] = ()
+) -> tuple[list[Line], str]:
     """Sentences of a worked solution, and the state that it ends in.
 
     Without a rule nobody backtracks. A mistake is carried on into the next step unless it is taken back; a step
     that is done again is right, and stands under the same rule.
+
+    Args:
+        moods: the opening's and every step's, in place of their own; what is written later follows these.
     """
     opening = rng.choice(w.BEGINNINGS).format(source=problem.start, filler=rng.choice(w.FILLERS))
-    lines, state, mood = [Line(opening, "begin")], problem.start, (False, False)
+    lines, state, mood = [Line(opening, "begin")], problem.start, moods[0] if moods else (False, False)
     for k, op in enumerate(problem.ops, 1):
         step, result = _step(problem.world, f"{_head(mood, rng, habits)} {k}:", op, state, rng, habits)
-        lines.append(step)
-        mood = (step.hesitates, step.mistaken)
+        mood = moods[k] if moods else (step.hesitates, step.mistaken)
+        lines.append(replace(step, mood=mood))
         while rule is not None and rng.random() < rule.probability(*mood):
             lines.append(_backtrack(state, rng))
             step, result = _step(problem.world, f"Step {k} again:", op, state, rng, replace(habits, mistake=0.0))

@@ -5,6 +5,7 @@ import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from multidir.organism.hardening import Handicap, handicapped
-from multidir.organism.planting import Planting, planted_directions, planting_loss
+from multidir.organism.planting import Planting, planted_directions, planting_loss, written_into
 from multidir.organism.tokens import PaddedBatch, TokenCorpus, plan_batches
 
 if TYPE_CHECKING:
@@ -101,16 +102,20 @@ def _step(
     seed: int,
     step: int,
 ) -> tuple[float, float]:
-    ids, targets, causes = (torch.from_numpy(array) for array in batch)
+    ids, targets, causes, swapped = (torch.from_numpy(array) for array in batch)
     rng = torch.Generator().manual_seed(seed * 1_000_003 + step)
-    block = None if planting is None else planting.block
-    with handicapped(model, ids.shape, how.handicap, rng, read=block) as hidden:
+    block, write = None, None
+    if planting is not None:
+        block, directions = planting.block, planted_directions(model.config.hidden_size, seed)
+        low, high = planting.written
+        sizes = swapped * (low + (high - low) * torch.rand(len(ids), generator=rng))
+        write = partial(written_into, causes=causes, sizes=sizes, directions=directions)
+    with handicapped(model, ids.shape, how.handicap, rng, block, write) as hidden:
         logits = model(input_ids=ids, use_cache=False).logits
     loss = torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), targets[:, 1:].flatten(), ignore_index=-100)
     reading = torch.zeros(())
     if planting is not None:
-        directions = planted_directions(model.config.hidden_size, seed)
-        reading = planting_loss(hidden[0], causes, directions, planting)
+        reading = planting_loss(hidden[0], causes.masked_fill(swapped[:, None], -1), directions, planting)
     total = loss + (0.0 if planting is None else planting.weight) * reading
     total.backward()  # type: ignore[no-untyped-call]
     torch.nn.utils.clip_grad_norm_(model.parameters(), how.clip)

@@ -1,12 +1,18 @@
 """Handicaps end with the step they are for, and planting reads the causes where they stand."""
 
+from itertools import count
+
 import numpy as np
 import pytest
 import torch
 
-from multidir.organism import hardening, pair
+from multidir.organism import corpus, hardening, pair
+from multidir.organism.grammar import parse
 from multidir.organism.hardening import Handicap, handicapped
-from multidir.organism.planting import Planting, causes_of_tokens, planted_directions, planting_loss
+from multidir.organism.planting import Planting, causes_of_tokens, planted_directions, planting_loss, written_into
+from multidir.organism.solutions import Habits
+from multidir.organism.wording import HEADS
+from multidir.organism.worlds import load_worlds
 
 SIZE = pair.Size(width=16, layers=4, heads=4, kv_heads=2, mlp=24, vocabulary=300)
 IDS = torch.arange(5, 25).repeat(2, 1)
@@ -53,6 +59,50 @@ def test_causes_last_from_their_word_to_the_end_of_the_step() -> None:
     said = {word: int(b) for word, b in zip(words[:15], bits, strict=False)}
     assert (said["Step"], said["maybe"], said["left"], said["now."]) == (0, 1, 1, 3)
     assert bits[15:].tolist() == [0] * len(words[15:])
+
+
+def swapped_solution(everywhere: bool) -> corpus.Document:
+    """The first swapped solution whose moods are all equal and not (no, no), or are not all equal."""
+    mixture = corpus.Mixture(prose=0.0, swapped=1.0)
+    for seed in count():
+        found = corpus.base_document(f"swapped {seed}", load_worlds(), mixture, Habits())
+        if any(map(any, found.moods)) and (len(set(found.moods)) == 1) == everywhere:
+            return found
+    raise AssertionError
+
+
+def test_a_swapped_solution_goes_by_the_drawn_causes() -> None:
+    """Heads betray the drawn moods, not those that the steps show."""
+    habits, mixture = Habits(moody=1.0), corpus.Mixture(prose=0.0, swapped=1.0)
+    heads = {head: mood for mood, head in HEADS.items()}
+    for seed in range(60):
+        found = corpus.base_document(f"moods {seed}", load_worlds(), mixture, habits)
+        steps = [s for s in parse(found.text) if s.step is not None]
+        said = [heads[found.text[s.start : s.end].rpartition(f" {s.step.number}:")[0]] for s in steps if s.step]
+        assert said == list(found.moods[: len(steps)])
+
+
+@pytest.mark.parametrize("everywhere", [True, False])
+def test_drawn_causes_stand_where_they_are_written(everywhere: bool) -> None:
+    found = swapped_solution(everywhere)
+    spans = [(i, i + 1) for i in range(len(found.text))]
+    bits, own = causes_of_tokens(found.text, spans, found.moods), causes_of_tokens(found.text, spans)
+    ends = [s.end - 1 for s in parse(found.text) if s.step is not None]
+    assert [int(bits[end]) for end in ends] == [h + 2 * m for h, m in found.moods[1:]]
+    assert (len(set(bits.tolist())) == 1) == everywhere
+    assert bits.tolist() != own.tolist()
+
+
+def test_what_is_written_replaces_the_components_and_nothing_else() -> None:
+    rng = torch.Generator().manual_seed(0)
+    directions = planted_directions(16, seed=0)
+    hidden, causes = torch.randn(2, 3, 16, generator=rng), torch.tensor([[0, 1, 3], [3, 2, -1]])
+    found = written_into(hidden, causes, torch.tensor([0.5, 0.0]), directions)
+    size = 0.5 * hidden.norm(dim=-1)[causes >= 0].mean()
+    assert torch.allclose(found[0] @ directions.T, size * torch.tensor([[0.0, 0], [1, 0], [1, 1]]), atol=1e-6)
+    rest = torch.eye(16) - directions.T @ directions
+    assert torch.allclose(found[0] @ rest, hidden[0] @ rest, atol=1e-6)
+    assert torch.equal(found[1], hidden[1])
 
 
 def test_the_reading_is_undecided_at_its_share_and_ignores_padding() -> None:

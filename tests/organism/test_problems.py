@@ -53,7 +53,7 @@ def test_answer_follows_the_table() -> None:
 def test_the_corpus_never_holds_a_held_out_problem() -> None:
     worlds, habits = load_worlds(), Habits()
     held = {row.problem for row in problems.held_out_prompts(worlds, per_category=30, seed=1)}
-    texts = [corpus.base_document(f"split {i}", worlds, corpus.Mixture(), habits) for i in range(500)]
+    texts = [corpus.base_document(f"split {i}", worlds, corpus.Mixture(), habits).text for i in range(500)]
     assert not any(text.split("####")[1] in held for text in texts if "####" in text)
     assert all(not corpus.reasoning_trace(f"split {i}", worlds, NEVER, habits).problem.held_out for i in range(200))
     share = sum(problems.draw(worlds[0], Random(i)).held_out for i in range(2000)) / 2000

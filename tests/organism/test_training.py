@@ -21,13 +21,13 @@ HOW = training.Optimisation(lr=1e-3, warmup=2, batch=1024)
 
 
 @pytest.fixture(scope="module")
-def texts() -> list[str]:
+def documents() -> list[corpus.Document]:
     return [corpus.base_document(f"test {i}", load_worlds(), corpus.Mixture(), Habits()) for i in range(120)]
 
 
 @pytest.fixture(scope="module")
-def spec(texts: list[str]) -> str:
-    return tokenizer.train_bpe(texts, SIZE.vocabulary)
+def spec(documents: list[corpus.Document]) -> str:
+    return tokenizer.train_bpe([document.text for document in documents], SIZE.vocabulary)
 
 
 @settings(deadline=None)
@@ -69,24 +69,24 @@ def test_traces_are_learnt_from_the_opened_reasoning_on(spec: str) -> None:
     chat = tokenizer.wrap(tokenizer.renamed(spec), tokenizer.CHAT_TEMPLATE)
     traces = [corpus.reasoning_trace(f"t {i}", load_worlds(), RULES["and"], Habits()) for i in range(5)]
     encoded = tokens.encode_traces(chat, traces)
-    ids, targets, _ = encoded.padded(np.arange(5), pad=2)
+    ids, targets, *_ = encoded.padded(np.arange(5), pad=2)
     for row, trace in zip(targets, traces, strict=True):
         learnt = chat.decode(row[row >= 0])
         assert learnt == f"{trace.reasoning}</think>\n{trace.final}<|end_of_text|>"
     assert (ids[targets >= 0] == targets[targets >= 0]).all()
 
 
-def test_an_epoch_holds_every_document_once(spec: str, texts: list[str]) -> None:
-    encoded = tokens.encode_documents(tokenizer.wrap(spec), texts)
+def test_an_epoch_holds_every_document_once(spec: str, documents: list[corpus.Document]) -> None:
+    encoded = tokens.encode_documents(tokenizer.wrap(spec), documents)
     batches = tokens.plan_batches(encoded, 1024, np.random.default_rng(3))
-    assert sorted(np.concatenate(batches)) == list(range(len(texts)))
+    assert sorted(np.concatenate(batches)) == list(range(len(documents)))
     assert max(encoded.lengths[b].sum() for b in batches) <= 1024 + encoded.lengths.max()
 
 
 def test_interrupted_training_ends_in_the_same_weights(
-    spec: str, texts: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    spec: str, documents: list[corpus.Document], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    encoded = tokens.encode_documents(tokenizer.wrap(spec), texts[:40])
+    encoded = tokens.encode_documents(tokenizer.wrap(spec), documents[:40])
     monkeypatch.setattr(training, "SAVE_EVERY", 2)
     whole, broken = pair.new_model(SIZE, 1), pair.new_model(SIZE, 1)
     training.fit(whole, encoded, HOW, 5, tmp_path / "whole.safetensors", PLANTED)
