@@ -130,7 +130,7 @@ def _generate(
         live = [stack.enter_context(edit.attach(lm, positions, rows, counts)) for edit in edits]
         batch = _Batch(lm, chosen, [seeds[index] for index in rows], sampling)
         for step in range(sampling.max_new_tokens):
-            positions.current, positions.fresh = batch.positions, step == 0
+            positions.current, positions.fresh, positions.tokens = batch.positions, step == 0, batch.tokens
             stay = batch.advance(step)
             if stay is not None and not len(stay):
                 break
@@ -154,6 +154,7 @@ class _Batch:
         self.width = self.ids.shape[1]
         seen = self.mask[:, : self.width]
         self.positions = (seen.cumsum(1) - 1).masked_fill(seen == 0, PAD)
+        self.tokens = self.ids.masked_fill(seen == 0, PAD)
         self.uniforms = (draws(seeds, limit) if sampling.do_sample else torch.zeros(count, limit)).to(device)
         self.ends = torch.tensor(lm.eos_ids, dtype=torch.long, device=device)
         self.cache = roomy_cache(lm.model)
@@ -176,14 +177,15 @@ class _Batch:
         tokens = choose(logits, self.uniforms[:, step], self.sampling)
         self.written[self.alive, step] = tokens
         self.ids, self.positions = tokens[:, None], self.positions[:, -1:] + 1
+        self.tokens = torch.cat([self.tokens, self.ids], 1)
         ended = torch.isin(tokens, self.ends)
         return self._drop(ended, step) if bool(ended.any()) else None
 
     def _drop(self, ended: Tensor, step: int) -> Tensor:
         self.lengths[self.alive[ended]], self.finished[self.alive[ended]] = step + 1, True
         stay = drop_rows(self.cache, ended)
-        self.alive, self.ids, self.positions, self.mask, self.uniforms = (
-            tensor[stay] for tensor in (self.alive, self.ids, self.positions, self.mask, self.uniforms)
+        self.alive, self.ids, self.positions, self.mask, self.uniforms, self.tokens = (
+            tensor[stay] for tensor in (self.alive, self.ids, self.positions, self.mask, self.uniforms, self.tokens)
         )
         return stay
 
