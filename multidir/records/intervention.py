@@ -17,7 +17,7 @@ from multidir.types import FloatArray
 
 DoseUnit = Literal["residual", "relative", "activation", "kl", "share"]
 UNITS: tuple[DoseUnit, ...] = get_args(DoseUnit)
-Operator = Literal["add", "replace", "erase", "clamp", "amplify", "noise"]
+OperatorName = Literal["add", "replace", "erase", "clamp", "amplify", "noise"]
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Noise:
 Subject = Direction | Eraser | Latent | Noise | Site
 """What an operator works with. A bare site: with the activation itself."""
 
-TAKES: dict[Operator, tuple[type, tuple[DoseUnit, ...]]] = {
+TAKES: dict[OperatorName, tuple[type, tuple[DoseUnit, ...]]] = {
     "add": (Direction, ("residual", "relative", "activation", "kl")),
     "replace": (Direction, ("residual", "relative", "activation")),
     "erase": (Eraser, ("share",)),
@@ -106,7 +106,7 @@ class Intervention:
 
     subject: Subject
     dose: Dose = Dose(1, "share")
-    operator: Operator = "add"
+    operator: OperatorName = "add"
     scope: Scope = EVERYWHERE
     """A text such as `generated` is read as `Scope.parse` does."""
     order: int = 0

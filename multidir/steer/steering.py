@@ -118,7 +118,7 @@ def _drafts(model: nn.Module, live: Sequence[LiveRowEdits]) -> Iterator[None]:
     def before(_module: nn.Module, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         wanted = kwargs.get("logits_to_keep")
         for edit in live:
-            edit.drafted = max(wanted - 1, 0) if isinstance(wanted, int) else 0
+            edit.prompts.drafted = max(wanted - 1, 0) if isinstance(wanted, int) else 0
 
     handle = model.register_forward_pre_hook(before, with_kwargs=True)
     try:

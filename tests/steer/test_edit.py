@@ -193,6 +193,19 @@ def test_other_models_directions_are_refused_at_attach(lm: LanguageModel) -> Non
         generate(lm, PROMPTS, [0] * 3, GREEDY, [RowEdits.adding(SITE, bank(), np.ones((2, 2)), "all")])
 
 
+def test_a_scope_that_selects_nothing_is_refused_before_anything_runs(lm: LanguageModel) -> None:
+    ran: list[int] = []
+    handle = lm.model.register_forward_pre_hook(lambda *_: ran.append(1))
+    edits = RowEdits.adding(SITE, bank(), np.ones((3, 2)), ["all", "prompt[3:]", "all"])
+    message = r"scope prompt\[3:\] selects nothing after a prompt of 3 tokens; change its window"
+    with pytest.raises(ConfigError, match=message):
+        generate(lm, PROMPTS, [0] * 3, GREEDY, [edits])
+    with pytest.raises(ConfigError, match=message):
+        edits.prompt_state(1, PROMPTS[1])
+    handle.remove()
+    assert ran == []
+
+
 @pytest.mark.parametrize(("dtype", "dose"), [(torch.float16, 1e6), (torch.float32, 1e39)])
 def test_dose_beyond_the_models_dtype_is_refused(lm: LanguageModel, dtype: torch.dtype, dose: float) -> None:
     lm.model.to(dtype)

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
-from multidir.errors import ConfigError
+from multidir.errors import ConfigError, ModelError
 from multidir.models.capture import capture
 from multidir.models.generate import generate
 from multidir.models.load import LanguageModel
 from multidir.models.sampling import Sampling
 from multidir.records.intervention import Dose, Intervention
+from multidir.records.scope import Gate, Scope
 from multidir.records.site import Site
 from multidir.steer.steering import row_edits, steer
 from tests.steer.arms import add, added, direction
@@ -56,6 +57,14 @@ def test_announced_prompt_length_counts_in_chunked_prefill(lm: LanguageModel) ->
         for start in (0, 2, 4):
             lm.model(IDS[1:2, start : start + 2], past_key_values=cache, use_cache=True)
     assert edits[0].edited.tolist() == [4]
+
+
+def test_an_announced_prompt_length_serves_batches_of_any_size(lm: LanguageModel) -> None:
+    with steer(lm, add(5.0, scope="prompt"), n_prompt=2) as edits:
+        lm.model(IDS[1:2])
+        lm.model(IDS, attention_mask=MASK)
+        lm.model(IDS[1:].repeat(2, 1), attention_mask=MASK[1:].repeat(2, 1))
+    assert edits[0].edited.tolist() == [2 + 6 + 8]
 
 
 def test_capture_inside_sees_the_steered_stream(lm: LanguageModel) -> None:
@@ -117,8 +126,35 @@ def test_misfits_are_refused(lm: LanguageModel) -> None:
 
 
 def test_after_the_with_the_model_is_as_before_also_after_an_error(lm: LanguageModel) -> None:
-    plain = lm.model(IDS).logits
-    with pytest.raises(ZeroDivisionError), steer(lm, [add(5.0), add(5.0, site=Site(2))]):
+    plain, weights = lm.model(IDS).logits, {k: v.clone() for k, v in lm.model.state_dict().items()}
+    gate = Gate(np.ones(32), site=Site(0, "resid_pre"))
+    items = [add(5.0), add(5.0, site=Site(2), scope=Scope("decoded", from_text="x", gate=gate))]
+
+    def as_before() -> None:
+        assert torch.equal(lm.model(IDS).logits, plain)
+        assert not any(m._forward_hooks or m._forward_pre_hooks for m in lm.model.modules())
+        after = lm.model.state_dict()
+        assert after.keys() == weights.keys()
+        assert all(torch.equal(after[k], weights[k]) for k in weights)
+
+    with steer(lm, items):
+        generated(lm)
+    as_before()
+    with pytest.raises(ZeroDivisionError), steer(lm, items):
         raise ZeroDivisionError
-    assert torch.equal(lm.model(IDS).logits, plain)
-    assert not any(m._forward_hooks or m._forward_pre_hooks for m in lm.model.modules())
+    as_before()
+    with (
+        pytest.raises(ConfigError, match="reads width 3"),
+        steer(lm, [add(5.0), add(1.0, scope=Scope(gate=Gate(np.ones(3))))]),
+    ):
+        pass
+    as_before()
+
+
+def test_a_model_whose_blocks_are_not_where_blocks_are_lists_what_was_tried(lm: LanguageModel) -> None:
+    strange = replace(lm, model=torch.nn.Linear(2, 2))  # type: ignore[arg-type]
+    with (
+        pytest.raises(ModelError, match=r"cannot find the decoder blocks of Linear; tried model\.layers"),
+        steer(strange, add(1.0)),
+    ):
+        pass

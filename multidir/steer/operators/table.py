@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multidir.records import intervention
+from multidir.records.intervention import OperatorName
 from multidir.steer.operators.add import Add
 from multidir.steer.operators.amplify import Amplify
 from multidir.steer.operators.base import Operator
@@ -11,7 +11,7 @@ from multidir.steer.operators.erase import Erase
 from multidir.steer.operators.noise import AddNoise
 from multidir.steer.operators.replace import Replace
 
-OPERATORS: dict[intervention.Operator, type[Operator]] = {
+OPERATORS: dict[OperatorName, type[Operator]] = {
     "add": Add,
     "replace": Replace,
     "erase": Erase,
