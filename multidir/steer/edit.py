@@ -12,6 +12,7 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from multidir.errors import ConfigError
@@ -23,6 +24,7 @@ from multidir.records.scope import Scope
 from multidir.records.site import Site
 from multidir.steer.live import LiveRowEdits
 from multidir.steer.operators.add import Add
+from multidir.steer.operators.base import Operator
 from multidir.steer.term import Term
 from multidir.steer.token_text import TokenText
 from multidir.types import FloatArray, IntArray
@@ -68,6 +70,8 @@ class RowEdits:
         """(b,) receipt: token positions edited so far, per row."""
         self.edit_norm_sum: FloatArray = np.zeros(rows)
         """(b,) receipt: sum of the norms of those edits, per row."""
+        self._placed: dict[tuple[torch.device, torch.dtype], list[Operator]] = {}
+        self._too_large: dict[torch.dtype, int | None] = {}
 
     @classmethod
     def adding(
@@ -96,6 +100,24 @@ class RowEdits:
     def __repr__(self) -> str:
         names = ", ".join(type(term.operator).__name__.lower() for term in self.terms)
         return f"RowEdits({self.site}: {len(self)} rows, {names})"
+
+    def operators(self, device: torch.device, dtype: torch.dtype) -> list[Operator]:
+        """The operator of each term on a device, copied there once."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(device, dtype if tensor.is_floating_point() else None)
+
+        if (device, dtype) not in self._placed:
+            self._placed[device, dtype] = [term.operator.each(moved) for term in self.terms]
+        return self._placed[device, dtype]
+
+    def too_large(self, dtype: torch.dtype) -> int | None:
+        """The first row whose setting a number format cannot hold, if any; looked for once."""
+        if dtype not in self._too_large:
+            bad = [np.append(term.operator.not_finite(dtype), False)[term.pick] for term in self.terms]
+            rows = np.flatnonzero(np.any(bad, axis=0))
+            self._too_large[dtype] = int(rows[0]) if len(rows) else None
+        return self._too_large[dtype]
 
     def expected(self, row: int, ids: Sequence[int], n_prompt: int) -> tuple[int, int]:
         """How many positions of a sequence must be edited in a row, and how many may be where gates open.
@@ -164,18 +186,14 @@ def check_edits(edits: RowEdits, model: PreTrainedModel) -> None:
                 f"{scope.gate.site or edits.site}; this model's width is {d}, and a gate stands at or before the edit"
             )
     for term in edits.terms:
-        operator = term.operator
-        if operator.d not in (None, d):
+        if term.operator.d not in (None, d):
             raise ConfigError(
-                f"directions at {edits.site} have width {operator.d}, this model's residual stream has {d}; "
+                f"directions at {edits.site} have width {term.operator.d}, this model's residual stream has {d}; "
                 "they belong to another model"
             )
-        bad = operator.not_finite(model.dtype)
-        rows = np.flatnonzero(bad[term.pick] & (term.pick >= 0))
-        if len(rows):
-            raise ConfigError(
-                f"row {rows[0]} of the edits at {edits.site} is not finite in {model.dtype}; lower the dose"
-            )
+    row = edits.too_large(model.dtype)
+    if row is not None:
+        raise ConfigError(f"row {row} of the edits at {edits.site} is not finite in {model.dtype}; lower the dose")
 
 
 def _check_arrays(site: Site, bank: FloatArray, coefficients: FloatArray) -> None:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,10 +18,10 @@ class LiveGates:
     """Gates of the edits at one site. What an earlier site told is good for the same pass only."""
 
     def __init__(
-        self, gates: Iterable[Gate], site: Site, positions: Positions, to_device: Callable[[Tensor], Tensor]
+        self, gates: Iterable[Gate], site: Site, positions: Positions, device: torch.device, dtype: torch.dtype
     ) -> None:
         self._site, self._positions = site, positions
-        self._weights = {gate: to_device(torch.from_numpy(np.array(gate.weights, np.float64))) for gate in gates}
+        self._weights = {gate: torch.tensor(gate.weights, device=device, dtype=dtype) for gate in gates}
         self._read: dict[Gate, tuple[Tensor, Tensor]] = {}
 
     def hooks(self) -> list[tuple[Site, ResidualFn]]:

@@ -39,14 +39,11 @@ class LiveRowEdits:
         self._edits, self._positions, self._device = edits, positions, lm.device
         # in half precision several steps are computed in float32 and rounded once, so that a projection is one
         self._dtype = lm.dtype if edits.plain else torch.promote_types(lm.dtype, torch.float32)
-        self._operators = [term.operator.each(self._to_device) for term in edits.terms]
+        self._operators = edits.operators(self._device, self._dtype)
         gates = {scope.gate for scope in edits.scopes if scope.gate is not None}
-        self._gates = LiveGates(gates, edits.site, positions, self._to_device)
+        self._gates = LiveGates(gates, edits.site, positions, self._device, self._dtype)
         self.prompts = PromptEnds(n_prompt, matter=any(scope.part != "all" for scope in edits.scopes))
         self._enter(np.asarray(rows, dtype=np.int64))
-
-    def _to_device(self, tensor: Tensor) -> Tensor:
-        return tensor.to(self._device, self._dtype if tensor.is_floating_point() else None)
 
     def _enter(self, rows: IntArray) -> None:
         """From now on the batch has these edit rows, or one that serves all of it."""

@@ -26,6 +26,7 @@ class TokenText:
 
     def __init__(self, tokenizer: PreTrainedTokenizerBase) -> None:
         self._tokenizer = tokenizer
+        self._single: dict[str, int] = {}
 
     @cached_property
     def _pieces(self) -> dict[int, bytes]:
@@ -41,15 +42,16 @@ class TokenText:
         Raises:
             ConfigError: the text is written with several tokens, or none.
         """
-        if isinstance(token, int):
-            return token
+        if isinstance(token, int) or token in self._single:
+            return token if isinstance(token, int) else self._single[token]
         ids = self._tokenizer.encode(token, add_special_tokens=False)
         if len(ids) != 1:
             names = " ".join(repr(piece.decode(errors="replace")) for piece in self._written(ids))
             raise ConfigError(
                 f"{token!r} is {len(ids)} tokens here ({names}); give a token id, or a scope that begins from the text"
             )
-        return int(ids[0])
+        self._single[token] = int(ids[0])
+        return self._single[token]
 
     def completes(self, ids: Sequence[int], text: str, first: int) -> int | None:
         """Index of the token that completes the first occurrence of a text that ends at or after index `first`."""

@@ -22,6 +22,7 @@ from multidir.records.direction import Direction
 from multidir.records.eraser import Eraser
 from multidir.records.intervention import TAKES, Dose, Intervention, Noise
 from multidir.records.latent import Latent
+from multidir.records.scope import Scope
 from multidir.records.site import Site
 from multidir.steer.operators.table import OPERATORS
 from multidir.steer.steering import Mixture, row_edits, steer
@@ -116,6 +117,19 @@ def test_a_clamped_latent_moves_and_the_error_term_stays(sae: Sae, lm: LanguageM
     np.testing.assert_allclose(after, latents @ sae.W_dec + sae.b_dec + error, atol=1e-5)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_rows_without_a_dose_are_bit_identical_beside_any_others(lm: LanguageModel, dtype: torch.dtype) -> None:
+    lm.model.to(dtype)
+    nothing = Intervention(Eraser.project_out(direction()), Dose(0, "share"), "erase")
+    louder = Intervention(SITE, Dose(1, "activation"), "amplify", Scope("prompt"), order=1)
+    before, after, edits = streams(lm, [[nothing, replace(add(0.0), order=1)], None, [add(2.0), louder], louder])
+    for row in (0, 1):
+        assert np.array_equal(before[row].view(np.int64), after[row].view(np.int64))
+        assert edits[0].edited[row] == 0
+    assert np.array_equal(before[3, 4].view(np.int64), after[3, 4].view(np.int64)), "outside of the scope"
+    assert (before[2:, :4] != after[2:, :4]).any(-1).all()
+
+
 def test_both_published_readings_of_self_amplification(lm: LanguageModel) -> None:
     times, longer, relative = (Dose(0.5, unit) for unit in ("activation", "residual", "relative"))
     before, after, _ = streams(lm, [Intervention(SITE, dose, "amplify") for dose in (times, longer, relative)])
@@ -156,6 +170,13 @@ def test_noise_differs_between_sites_and_covers_its_covariance() -> None:
     found, wanted = drawn.T @ drawn / (9 * 20_000), FACTOR.T @ FACTOR / np.trace(FACTOR.T @ FACTOR)
     assert np.linalg.norm(found - wanted) < 0.2 * np.linalg.norm(wanted), "up to the norm being fixed"
     assert np.linalg.norm(np.eye(32) / 32 - wanted) > 0.8 * np.linalg.norm(wanted), "a sphere is not it"
+
+
+def test_noise_drawn_in_pieces_is_the_same(lm: LanguageModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    item = Intervention(Noise(SITE, factor=FACTOR), Dose(3, "residual"), "noise")
+    whole = streams(lm, [item] * 3, seeds=[1, 2, 3])[1]
+    monkeypatch.setattr("multidir.steer.operators.noise.BLOCK", 200)
+    np.testing.assert_allclose(streams(lm, [item] * 3, seeds=[1, 2, 3])[1], whole, atol=1e-5)
 
 
 def test_noise_needs_seeds(lm: LanguageModel) -> None:

@@ -14,6 +14,9 @@ from multidir.linalg.noise import combined, gaussian
 from multidir.records.site import Site
 from multidir.steer.operators.base import NOTHING, Amount, At, Operator, Touch
 
+BLOCK = 1 << 23
+"""Numbers drawn at a time: they take several times the memory of the stream while they are made."""
+
 
 @dataclass(frozen=True)
 class AddNoise(Operator):
@@ -53,7 +56,12 @@ class AddNoise(Operator):
         places = at.places if self.fresh else torch.full_like(at.places[:, :1], -1)
         site = torch.full_like(places[:1, :1], 2 * at.site.layer + Site.STREAMS.index(at.site.stream))
         keys = combined(combined(at.seeds[:, None], site), places)
+        pieces = keys.split(max(1, BLOCK // (len(keys) * x.shape[-1])), dim=1)
+        return x + self.length * torch.cat([self._drawn(piece, x) for piece in pieces], dim=1)
+
+    def _drawn(self, keys: Tensor, x: Tensor) -> Tensor:
+        """(b, t, d) unit vectors."""
         drawn = gaussian(keys, x.shape[-1] if self.factor is None else self.factor.shape[1])
         if self.factor is not None:
             drawn = drawn @ self.factor[0].to(drawn.dtype)
-        return x + self.length * normalize(drawn, dim=-1).to(x.dtype)
+        return normalize(drawn, dim=-1).to(x.dtype)
