@@ -9,6 +9,7 @@ import numpy as np
 from multidir.errors import ModelError
 from multidir.models.generate import Generation
 from multidir.steer.edit import RowEdits
+from multidir.types import FloatArray
 
 
 def check_receipts(edits: Sequence[RowEdits], generations: Sequence[Generation]) -> None:
@@ -51,10 +52,10 @@ def check_fired(edits: Sequence[RowEdits]) -> None:
             )
 
 
-def mean_edit_norms(edits: RowEdits) -> np.ndarray:
+def mean_edit_norms(edits: RowEdits) -> FloatArray:
     """(b,) mean norm of the edits of each row, nan in a row without any."""
-    with np.errstate(invalid="ignore"):
-        return edits.edit_norm_sum / np.where(edits.edited > 0, edits.edited, np.nan)
+    norms: FloatArray = edits.edit_norm_sum / np.where(edits.edited > 0, edits.edited, np.nan)
+    return norms
 
 
 def _check_finite(edit: RowEdits) -> None:

@@ -74,7 +74,8 @@ def _positions(scope: Scope, places: Tensor, tokens: Tensor) -> Tensor:
     """(m, n) absolute position of every token of a row; -1 where there is none."""
     there = tokens >= 0
     whole = torch.where(there, there.cumsum(1) - 1, PAD)
-    if not torch.equal(whole[:, whole.shape[1] - places.shape[1] :], places):
+    now = whole[:, whole.shape[1] - places.shape[1] :]
+    if not torch.equal(torch.where(places >= 0, now, PAD), places):  # a row that has ended may still have tokens
         raise ModelError(
             f"scope {scope} depends on the tokens so far, of which some were run before or are not known; "
             "run every sequence from its first token on inside"

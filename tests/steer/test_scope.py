@@ -123,6 +123,8 @@ def test_tokens_that_are_not_known_are_an_error() -> None:
     places, unknown = torch.tensor([[4, 5]]), torch.tensor([[-1, -1, -1, -1, 5, 6]])
     with pytest.raises(ModelError, match="depends on the tokens so far, of which some were run before"):
         met(Scope(from_token=5), places, unknown, [2], TEXT)
+    ended = torch.tensor([[0, -1]])
+    assert met(Scope(from_token=5), ended, torch.tensor([[5, 6]]), [1], TEXT).tolist() == [[True, False]]
     padded = torch.tensor([[-1, -1, 5, 6]])
     assert met(Scope(from_token=6), torch.tensor([[0, 1]]), padded, [1], TEXT).tolist() == [[False, True]]
 
