@@ -34,7 +34,7 @@ def token_spans(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int], te
     Raises:
         AlignmentError: the spans do not rebuild the decoded text, or `text` is another one.
     """
-    pieces = _token_bytes(tokenizer, token_ids)
+    pieces = token_bytes(tokenizer, token_ids)
     rebuilt, starts, ends = _characters(b"".join(pieces))
     decoded = decode_text(tokenizer, token_ids)
     for name, other in (("decodes to", decoded), ("is said to be", decoded if text is None else text)):
@@ -89,9 +89,14 @@ def _byte_of() -> dict[str, int]:
     return {chr(b): b for b in printable} | {chr(256 + i): b for i, b in enumerate(hidden)}
 
 
-def _token_bytes(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int]) -> list[bytes]:
+def token_bytes(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int], special: bytes = b"") -> list[bytes]:
+    """What each token writes; special tokens write `special`.
+
+    Raises:
+        AlignmentError: an id that is not in the vocabulary.
+    """
     ids = [int(token) for token in token_ids]
-    added = {index: token for index, token in tokenizer.added_tokens_decoder.items() if index in set(ids)}
+    added = tokenizer.added_tokens_decoder
     names = tokenizer.convert_ids_to_tokens(ids)
     table, pieces = _byte_of(), []
     byte_level = all(char in table for name, i in zip(names, ids, strict=True) if i not in added for char in name or "")
@@ -99,7 +104,7 @@ def _token_bytes(tokenizer: PreTrainedTokenizerBase, token_ids: Sequence[int]) -
         if name is None:
             raise AlignmentError(f"token id {index} is not in the tokenizer's vocabulary of {len(tokenizer)}")
         if index in added:
-            pieces.append(b"" if added[index].special else added[index].content.encode())
+            pieces.append(special if added[index].special else added[index].content.encode())
         else:
             pieces.append(bytes(table[char] for char in name) if byte_level else _fallback_bytes(name))
     return pieces

@@ -6,7 +6,7 @@ float32 a row's tokens depend on its prompt, seed and edits alone, not on what e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,6 +20,7 @@ from multidir.models.capture import check_sequences
 from multidir.models.language_model import LanguageModel
 from multidir.models.positions import PAD, Positions
 from multidir.models.sampling import Sampling, choose, draws
+from multidir.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,37 @@ class LiveEdits(Protocol):
         """From now on the batch has only these of its rows, in this order."""
         ...
 
+    def join(self, rows: Sequence[int], n_prompt: Sequence[int]) -> None:
+        """These edit rows enter at the end of the batch."""
+        ...
+
 
 class Edits(Protocol):
     """What `generate` needs of edits; `steer.edit` makes them."""
+
+    edited: IntArray
+    """(b,) receipt: token positions edited so far, per row."""
+    edit_norm_sum: FloatArray
+    """(b,) float64 receipt: sum of the norms of those edits, per row."""
 
     def __len__(self) -> int:
         """Number of rows they are for."""
         ...
 
     def attach(
-        self, lm: LanguageModel, positions: Positions, rows: Sequence[int], n_prompt: Sequence[int]
+        self, lm: LanguageModel, positions: Positions, rows: Sequence[int], n_prompt: Sequence[int] | None
     ) -> AbstractContextManager[LiveEdits]:
         """Hook the edits of these rows into the model; batch row i gets the edits of `rows[i]`."""
+        ...
+
+    def prompt_state(self, row: int, prompt: Sequence[int]) -> tuple[int, Hashable]:
+        """From which position on this row's prompt may differ from the unsteered one, and what its stream depends on.
+
+        Returns:
+            First absolute position of the prompt whose residual stream this row may change (the length of the
+            prompt if none), and a key: rows with the same prompt and an equal key have identical streams over the
+            whole prompt. A gate or noise counts as a change.
+        """
         ...
 
 
@@ -110,7 +130,7 @@ def _generate(
         live = [stack.enter_context(edit.attach(lm, positions, rows, counts)) for edit in edits]
         batch = _Batch(lm, chosen, [seeds[index] for index in rows], sampling)
         for step in range(sampling.max_new_tokens):
-            positions.current, positions.fresh = batch.positions, step == 0
+            positions.current, positions.fresh, positions.tokens = batch.positions, step == 0, batch.tokens
             stay = batch.advance(step)
             if stay is not None and not len(stay):
                 break
@@ -134,6 +154,7 @@ class _Batch:
         self.width = self.ids.shape[1]
         seen = self.mask[:, : self.width]
         self.positions = (seen.cumsum(1) - 1).masked_fill(seen == 0, PAD)
+        self.tokens = self.ids.masked_fill(seen == 0, PAD)
         self.uniforms = (draws(seeds, limit) if sampling.do_sample else torch.zeros(count, limit)).to(device)
         self.ends = torch.tensor(lm.eos_ids, dtype=torch.long, device=device)
         self.cache = roomy_cache(lm.model)
@@ -156,14 +177,15 @@ class _Batch:
         tokens = choose(logits, self.uniforms[:, step], self.sampling)
         self.written[self.alive, step] = tokens
         self.ids, self.positions = tokens[:, None], self.positions[:, -1:] + 1
+        self.tokens = torch.cat([self.tokens, self.ids], 1)
         ended = torch.isin(tokens, self.ends)
         return self._drop(ended, step) if bool(ended.any()) else None
 
     def _drop(self, ended: Tensor, step: int) -> Tensor:
         self.lengths[self.alive[ended]], self.finished[self.alive[ended]] = step + 1, True
         stay = drop_rows(self.cache, ended)
-        self.alive, self.ids, self.positions, self.mask, self.uniforms = (
-            tensor[stay] for tensor in (self.alive, self.ids, self.positions, self.mask, self.uniforms)
+        self.alive, self.ids, self.positions, self.mask, self.uniforms, self.tokens = (
+            tensor[stay] for tensor in (self.alive, self.ids, self.positions, self.mask, self.uniforms, self.tokens)
         )
         return stay
 

@@ -1,13 +1,13 @@
-"""Adding directions to the residual stream, every batch row its own mixture, with a receipt.
+"""Editing the residual stream at one site, every batch row in its own way, with a receipt.
 
-    x[row, position] += C[row] @ V        where the position is in the row's scope
+    x[row, position] = op_m(... op_1(x[row, position]))        each where the position is in its scope for the row
 
 Positions are absolute, so that prefill, decoding, chunked prefill and a reused cache mean the same.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -17,24 +17,67 @@ from transformers import PreTrainedModel
 
 from multidir.errors import ConfigError
 from multidir.models.blocks import check_site, width
-from multidir.models.hooks import residual_hook
+from multidir.models.hooks import residual_hooks
 from multidir.models.language_model import LanguageModel
 from multidir.models.positions import Positions
-from multidir.records.intervention import Scope
+from multidir.records.scope import Scope
 from multidir.records.site import Site
 from multidir.steer.live import LiveRowEdits
-from multidir.steer.scope import window
+from multidir.steer.operators.add import Add
+from multidir.steer.operators.base import Operator
+from multidir.steer.term import Term
+from multidir.steer.token_text import TokenText
 from multidir.types import FloatArray, IntArray
 
 
 class RowEdits:
-    """Additions to the residual stream at one site: which mixture, and where, for each row.
+    """Edits of the residual stream at one site: which operators, how much, and where, for each row.
 
-    A row whose coefficients are all zero is left bit-identical: nothing is added to it, not even zero.
+    A row to which nothing is done is left bit-identical: nothing is added to it, not even zero.
     """
 
-    def __init__(self, site: Site, bank: FloatArray, coefficients: FloatArray, scopes: Sequence[Scope] | Scope) -> None:
+    def __init__(
+        self, site: Site, terms: Sequence[Term], seeds: Sequence[int] | None = None, text: TokenText | None = None
+    ) -> None:
         """Check everything that can be checked without a model.
+
+        Args:
+            site: where.
+            terms: what, for the same rows each; the first is done first.
+            seeds: of the rows, for operators that draw.
+            text: of the vocabulary, for scopes that depend on what tokens write.
+        Raises:
+            ConfigError: terms for different rows, noise without seeds, or such a scope without the text.
+        """
+        self.site, self.terms, self.text = site, tuple(terms), text
+        sizes = {len(array) for term in self.terms for array in (term.pick, term.scopes)}
+        if len(sizes) != 1:
+            raise ConfigError(f"edits at {site} need terms for the same number of rows, got {sorted(sizes)}")
+        rows = sizes.pop()
+        if seeds is None and any(term.operator.draws for term in self.terms):
+            raise ConfigError(f"edits at {site} draw noise; give a seed for each of the {rows} rows")
+        if seeds is not None and len(seeds) != rows:
+            raise ConfigError(f"edits at {site}: {rows} rows, but {len(seeds)} seeds")
+        self.scopes = frozenset(scope for term in self.terms for scope in term.used_scopes())
+        """Of the rows to which something is done."""
+        alone = len(self.terms) == 1 and isinstance(self.terms[0].operator, Add)
+        self.plain = alone and not any(scope.conditional for scope in self.scopes)
+        """True when all that is done is one addition per row, at positions that are known beforehand."""
+        if text is None and any(scope.by_tokens for scope in self.scopes):
+            raise ConfigError(f"edits at {site}: a scope depends on what tokens write; give the tokenizer's text")
+        self.seeds: IntArray = np.zeros(rows, np.int64) if seeds is None else np.array(seeds, dtype=np.int64)
+        self.edited: IntArray = np.zeros(rows, dtype=np.int64)
+        """(b,) receipt: token positions edited so far, per row."""
+        self.edit_norm_sum: FloatArray = np.zeros(rows)
+        """(b,) receipt: sum of the norms of those edits, per row."""
+        self._placed: dict[tuple[torch.device, torch.dtype], list[Operator]] = {}
+        self._too_large: dict[torch.dtype, int | None] = {}
+
+    @classmethod
+    def adding(
+        cls, site: Site, bank: FloatArray, coefficients: FloatArray, scopes: Sequence[Scope | str] | Scope | str
+    ) -> RowEdits:
+        """Additions alone: row i gets `coefficients[i] @ bank`.
 
         Args:
             site: where.
@@ -44,28 +87,69 @@ class RowEdits:
         Raises:
             ConfigError: shapes that do not fit, or a value that is not finite.
         """
-        self.site = site
-        self.bank = np.array(bank, dtype=np.float64)
-        self.coefficients = np.array(coefficients, dtype=np.float64)
-        _check_arrays(site, self.bank, self.coefficients)
-        rows = len(self.coefficients)
-        self.scopes: tuple[Scope, ...] = (scopes,) * rows if isinstance(scopes, str) else tuple(scopes)
-        if len(self.scopes) != rows:
-            raise ConfigError(f"edits at {site}: {rows} rows of coefficients, but {len(self.scopes)} scopes")
-        for scope in set(self.scopes):
-            window(scope, 1)
-        self.edited: IntArray = np.zeros(rows, dtype=np.int64)
-        """(b,) receipt: token positions edited so far, per row."""
+        _check_arrays(site, bank, coefficients)
+        used, pick = np.unique(np.asarray(coefficients, dtype=np.float64), axis=0, return_inverse=True)
+        pick = np.where(np.any(coefficients != 0, axis=1), pick.reshape(-1), -1)
+        where = [scopes] * len(pick) if isinstance(scopes, Scope | str) else scopes
+        operator = Add(torch.from_numpy(used @ np.asarray(bank, dtype=np.float64)))
+        return cls(site, [Term(operator, pick, tuple(map(Scope.of, where)))])
 
     def __len__(self) -> int:
-        return len(self.coefficients)
+        return len(self.seeds)
 
     def __repr__(self) -> str:
-        return f"RowEdits({self.site}: {len(self)} rows, {len(self.bank)} directions)"
+        names = ", ".join(type(term.operator).__name__.lower() for term in self.terms)
+        return f"RowEdits({self.site}: {len(self)} rows, {names})"
 
-    def mixture(self, dtype: torch.dtype) -> Tensor:
-        """(b, d): what each row adds, summed in float64 and rounded once."""
-        return torch.as_tensor(self.coefficients @ self.bank).to(dtype)
+    def operators(self, device: torch.device, dtype: torch.dtype) -> list[Operator]:
+        """The operator of each term on a device, copied there once."""
+
+        def moved(tensor: Tensor) -> Tensor:
+            return tensor.to(device, dtype if tensor.is_floating_point() else None)
+
+        if (device, dtype) not in self._placed:
+            self._placed[device, dtype] = [term.operator.each(moved) for term in self.terms]
+        return self._placed[device, dtype]
+
+    def too_large(self, dtype: torch.dtype) -> int | None:
+        """The first row whose setting a number format cannot hold, if any; looked for once."""
+        if dtype not in self._too_large:
+            bad = [np.append(term.operator.not_finite(dtype), False)[term.pick] for term in self.terms]
+            rows = np.flatnonzero(np.any(bad, axis=0))
+            self._too_large[dtype] = int(rows[0]) if len(rows) else None
+        return self._too_large[dtype]
+
+    def expected(self, row: int, ids: Sequence[int], n_prompt: int) -> tuple[int, int]:
+        """How many positions of a sequence must be edited in a row, and how many may be where gates open.
+
+        Args:
+            ids: the tokens that have been run.
+        """
+        must, may = np.zeros(len(ids), dtype=bool), np.zeros(len(ids), dtype=bool)
+        for term in self.terms:
+            reach = term.reach(row, ids, n_prompt, self.text)
+            may |= reach
+            must |= reach & (term.scopes[row].gate is None)
+        return int(must.sum()), int(may.sum())
+
+    def prompt_state(self, row: int, prompt: Sequence[int]) -> tuple[int, Hashable]:
+        """From which position on this row's prompt may differ from the unsteered one, and what its stream depends on.
+
+        Returns:
+            First absolute position of the prompt whose residual stream this row may change (the length of the
+            prompt if none), and a key: rows with the same prompt and an equal key have identical streams over the
+            whole prompt. A gate or noise counts as a change.
+        Raises:
+            ConfigError: a scope that selects nothing after this prompt.
+        """
+        first, key = len(prompt), []
+        for index, term in enumerate(self.terms):
+            reach = term.reach(row, prompt, len(prompt), self.text)
+            if reach.any():
+                first = min(first, int(reach.argmax()))
+                seed = int(self.seeds[row]) if term.operator.draws else None
+                key.append((index, int(term.pick[row]), reach.tobytes(), term.scopes[row].gate, seed))
+        return first, tuple(key)
 
     @contextmanager
     def attach(
@@ -76,12 +160,12 @@ class RowEdits:
         Args:
             n_prompt: prompt tokens of each row; None to take the first forward pass of a sequence as its prompt.
         Raises:
-            ConfigError: a site beyond the model, or directions of another width.
+            ConfigError: a site beyond the model, directions of another width, or a scope that selects nothing.
         """
         check_edits(self, lm.model)
         live = LiveRowEdits(self, lm, positions, rows, n_prompt)
         try:
-            with residual_hook(lm.model, self.site, live.apply):
+            with residual_hooks(lm.model, live.hooks()):
                 yield live
         finally:
             live.settle()
@@ -91,25 +175,32 @@ def check_edits(edits: RowEdits, model: PreTrainedModel) -> None:
     """Refuse edits that do not fit this model, before it runs.
 
     Raises:
-        ConfigError: a site beyond the model, directions of another width, or a sum too large for the model's dtype.
+        ConfigError: a site beyond the model, arrays of another width, or values too large for the model's dtype.
     """
     check_site(model, edits.site)
-    if edits.bank.shape[1] != width(model):
-        raise ConfigError(
-            f"directions at {edits.site} have width {edits.bank.shape[1]}, this model's residual stream has "
-            f"{width(model)}; they belong to another model"
-        )
-    infinite = ~torch.isfinite(edits.mixture(model.dtype)).all(1)
-    if infinite.any():
-        row = int(infinite.nonzero()[0])
+    d = width(model)
+    for scope in edits.scopes:
+        if scope.gate is not None and (len(scope.gate.weights) != d or (scope.gate.site or edits.site) > edits.site):
+            raise ConfigError(
+                f"the gate of the edits at {edits.site} reads width {len(scope.gate.weights)} at "
+                f"{scope.gate.site or edits.site}; this model's width is {d}, and a gate stands at or before the edit"
+            )
+    for term in edits.terms:
+        if term.operator.d not in (None, d):
+            raise ConfigError(
+                f"directions at {edits.site} have width {term.operator.d}, this model's residual stream has {d}; "
+                "they belong to another model"
+            )
+    row = edits.too_large(model.dtype)
+    if row is not None:
         raise ConfigError(f"row {row} of the edits at {edits.site} is not finite in {model.dtype}; lower the dose")
 
 
 def _check_arrays(site: Site, bank: FloatArray, coefficients: FloatArray) -> None:
-    if bank.ndim != 2 or coefficients.ndim != 2 or coefficients.shape[1] != len(bank):
+    if np.ndim(bank) != 2 or np.ndim(coefficients) != 2 or coefficients.shape[1] != len(bank):
         raise ConfigError(
             f"edits at {site}: expected directions (k, d) and coefficients (b, k), "
-            f"got {bank.shape} and {coefficients.shape}"
+            f"got {np.shape(bank)} and {np.shape(coefficients)}"
         )
     for name, values in (("direction", bank), ("coefficient", coefficients)):
         if not np.isfinite(values).all():

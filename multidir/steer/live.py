@@ -1,4 +1,4 @@
-"""Edits while they are hooked into a model: the vectors on its device, and the count of what was edited."""
+"""Edits while they are hooked into a model: the settings on its device, and the count of what was edited."""
 
 from __future__ import annotations
 
@@ -10,9 +10,16 @@ import torch
 from torch import Tensor
 
 from multidir.errors import ModelError
+from multidir.models.hooks import ResidualFn
 from multidir.models.language_model import LanguageModel
 from multidir.models.positions import Positions
-from multidir.steer.scope import END, window
+from multidir.records.site import Site
+from multidir.steer.gates import LiveGates
+from multidir.steer.operators.base import At
+from multidir.steer.prompts import PromptEnds
+from multidir.steer.scope import met
+from multidir.steer.term import LiveTerm
+from multidir.types import IntArray
 
 if TYPE_CHECKING:
     from multidir.steer.edit import RowEdits
@@ -29,34 +36,68 @@ class LiveRowEdits:
         rows: Sequence[int],
         n_prompt: Sequence[int] | None,
     ) -> None:
-        self._edits, self._positions = edits, positions
-        self._rows = np.asarray(rows, dtype=np.int64)
-        self._scopes = [edits.scopes[row] for row in rows]
-        self._add = edits.mixture(lm.dtype)[self._rows].to(lm.device)
-        self._active = (edits.coefficients[self._rows] != 0).any(1)
-        self._guess = n_prompt is None
-        self._edited = torch.zeros(len(self._rows), dtype=torch.long, device=lm.device)
-        self._set_windows([1] * len(self._rows) if n_prompt is None else n_prompt)
+        self._edits, self._positions, self._device = edits, positions, lm.device
+        # in half precision several steps are computed in float32 and rounded once, so that a projection is one
+        self._dtype = lm.dtype if edits.plain else torch.promote_types(lm.dtype, torch.float32)
+        self._operators = edits.operators(self._device, self._dtype)
+        gates = {scope.gate for scope in edits.scopes if scope.gate is not None}
+        self._gates = LiveGates(gates, edits.site, positions, self._device, self._dtype)
+        self.prompts = PromptEnds(n_prompt, matter=any(scope.part != "all" for scope in edits.scopes))
+        self._enter(np.asarray(rows, dtype=np.int64))
 
-    def _set_windows(self, n_prompt: Sequence[int]) -> None:
-        """Where each row's edits begin and end: nowhere in a row that nothing is added to, never in padding."""
-        row_of = range(len(n_prompt)) if len(self._rows) == len(n_prompt) else [0] * len(n_prompt)
-        bounds = [
-            window(self._scopes[row], count) if self._active[row] else (END, END)
-            for row, count in zip(row_of, n_prompt, strict=True)
-        ]
-        edges = torch.tensor(bounds, dtype=torch.long, device=self._add.device).reshape(-1, 2)
-        self._first, self._last = edges[:, :1], edges[:, 1:]
-        self._count_open()
+    def _enter(self, rows: IntArray) -> None:
+        """From now on the batch has these edit rows, or one that serves all of it."""
+        self._rows, lengths = rows, self.prompts.lengths or []
+        self._seeds = torch.from_numpy(self._edits.seeds[rows]).to(self._device)
+        self._start_count()
+        self._idle = all((term.pick[rows] < 0).all() for term in self._edits.terms)
+        each = rows if len(rows) == len(lengths) else np.repeat(rows, len(lengths))
+        pairs = zip(self._edits.terms, self._operators, strict=True)
+        terms = [LiveTerm(term, operator, each, lengths, self._device) for term, operator in pairs if lengths]
+        self._terms = [term for term in terms if not term.idle]
 
-    def _count_open(self) -> None:
-        self._idle = not self._active.any()
-        self._open = bool((self._last == END).all())  # then the end of the window need not be looked at
+    def _start_count(self) -> None:
+        self._edited = torch.zeros(len(self._rows), dtype=torch.long, device=self._device)
+        self._norms = torch.zeros(len(self._rows), dtype=torch.float64, device=self._device)
+
+    def hooks(self) -> list[tuple[Site, ResidualFn]]:
+        """What to call where: gates that read at earlier sites, then the edit."""
+        return [*self._gates.hooks(), (self._edits.site, self.apply)]
 
     def apply(self, hidden: Tensor) -> Tensor | None:
         """The hook: edit (b, t, d) where the current positions are in scope."""
         if self._idle:
             return None
+        places = self._places(hidden)
+        at = At(self._edits.site, places, self._seeds)
+        if self._edits.plain:
+            (term,) = self._terms
+            inside = term.inside(places)
+            self._edited = self._edited + self._per_row(inside)
+            return torch.where(inside[..., None], term.operator(hidden, at), hidden)
+        arrived = x = hidden.to(self._dtype)
+        touched = torch.zeros_like(places, dtype=torch.bool)
+        for term in self._terms:
+            inside = self._inside(term, places, arrived)
+            x = torch.where(inside[..., None], term.operator(x, at), x)
+            touched |= inside
+        self._edited = self._edited + self._per_row(touched)
+        self._norms = self._norms + self._per_row(torch.where(touched, (x - arrived).detach().norm(dim=-1), 0).double())
+        return torch.where(touched[..., None], x.to(hidden.dtype), hidden)
+
+    def _inside(self, term: LiveTerm, places: Tensor, arrived: Tensor) -> Tensor:
+        """(b, t) where a term acts, every condition of its scopes counted in."""
+        inside, lengths = term.inside(places), self.prompts.lengths or []
+        for scope, rows in term.conditional.items():
+            if scope.by_tokens:
+                tokens, prompts = self._positions.tokens[rows], [lengths[row] for row in rows]
+                inside[rows] &= met(scope, places[rows], tokens, prompts, self._edits.text)
+            if scope.gate is not None:
+                inside[rows] &= self._gates.open(scope.gate, arrived)[rows]
+        return inside
+
+    def _places(self, hidden: Tensor) -> Tensor:
+        """Positions of the pass, after a look whether the batch is the one that was announced."""
         places = self._positions.current
         if places.shape != hidden.shape[:2] or len(self._rows) not in (1, len(places)):
             raise ModelError(
@@ -64,25 +105,34 @@ class LiveRowEdits:
                 f"{tuple(hidden.shape[:2])} (batch, tokens) with positions for {tuple(places.shape)}; "
                 "run the whole model, one edit row per batch row"
             )
-        if self._guess and self._positions.fresh:
-            self._set_windows((places.max(1).values + 1).tolist())
-        chosen = places >= self._first if self._open else (places >= self._first) & (places < self._last)
-        self._edited += chosen.sum(1) if len(self._rows) == len(places) else chosen.sum()
-        return torch.where(chosen[..., None], hidden + self._add[:, None], hidden)
+        if self.prompts.see(self._positions):
+            self.settle()
+            self._enter(self._rows)
+        return places
+
+    def _per_row(self, values: Tensor) -> Tensor:
+        """Sum of (b, t) for each edit row."""
+        return values.sum(1) if len(self._rows) == len(values) else values.sum()
 
     def keep(self, rows: Tensor) -> None:
         """From now on the batch has only these of its rows, in this order."""
         self.settle()
         index = rows.to("cpu").numpy()
-        self._rows = self._rows[index]
-        self._scopes = [self._scopes[i] for i in index]
-        self._active = self._active[index]
-        self._add, self._first, self._last, self._edited = (
-            tensor[rows] for tensor in (self._add, self._first, self._last, self._edited)
-        )
-        self._count_open()
+        if self.prompts.lengths is not None:
+            self.prompts.lengths = [self.prompts.lengths[row] for row in index]
+        self._enter(self._rows[index])
+
+    def join(self, rows: Sequence[int], n_prompt: Sequence[int]) -> None:
+        """These edit rows enter at the end of the batch."""
+        self.settle()
+        self.prompts.lengths = [*(self.prompts.lengths or ()), *n_prompt]
+        self._enter(np.concatenate([self._rows, np.asarray(rows, dtype=np.int64)]))
 
     def settle(self) -> None:
         """Add what was counted to the receipt."""
+        norms = self._norms
+        if self._edits.plain and self._terms:
+            norms = self._edited * self._terms[0].operator.tensors()["vector"].double().norm(dim=-1)
         np.add.at(self._edits.edited, self._rows, self._edited.cpu().numpy())
-        self._edited = torch.zeros_like(self._edited)
+        np.add.at(self._edits.edit_norm_sum, self._rows, norms.cpu().numpy())
+        self._start_count()

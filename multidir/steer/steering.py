@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
-import numpy as np
+from torch import nn
 
 from multidir.errors import ConfigError
 from multidir.models.blocks import check_site, width
@@ -13,11 +14,14 @@ from multidir.models.language_model import LanguageModel
 from multidir.models.positions import track_positions
 from multidir.records.intervention import Intervention
 from multidir.records.site import Site
-from multidir.steer.dose import to_residual_units
+from multidir.steer.compose import terms
 from multidir.steer.edit import RowEdits
+from multidir.steer.live import LiveRowEdits
+from multidir.steer.receipt import check_fired
+from multidir.steer.token_text import TokenText, token_text
 
 Mixture = Intervention | Sequence[Intervention] | None
-"""What one row gets: nothing, one intervention, or several that are added up."""
+"""What one row gets: nothing, one intervention, or several."""
 
 
 def as_tuple(mixture: Mixture) -> tuple[Intervention, ...]:
@@ -28,48 +32,49 @@ def as_tuple(mixture: Mixture) -> tuple[Intervention, ...]:
 
 
 def row_edits(
-    lm: LanguageModel, rows: Sequence[Mixture], mean_norms: Mapping[Site, float] | None = None
+    lm: LanguageModel,
+    rows: Sequence[Mixture],
+    mean_norms: Mapping[Site, float] | None = None,
+    seeds: Sequence[int] | None = None,
 ) -> list[RowEdits]:
-    """One `RowEdits` per site and scope that the mixtures of the rows need, ready for `generate`.
+    """One `RowEdits` per site that the mixtures of the rows need, first site first, ready for `generate`.
 
     Args:
-        rows: what each row gets.
+        rows: what each row gets; operators, subjects, doses, scopes and sites may differ from row to row.
         mean_norms: mean residual norm by site, for relative doses.
+        seeds: of the rows, for operators that draw.
     Raises:
-        ConfigError: a site beyond the model, another width, an unknown operator or scope, or a dose without its unit.
+        ConfigError: a site beyond the model, another width, a dose without its statistic, a trigger that is no single
+            token, noise without seeds, or interventions of one row whose order matters and is not given.
     """
-    groups: dict[tuple[Site, str], list[tuple[int, Intervention]]] = {}
+    sites: dict[Site, dict[int, list[Intervention]]] = {}
+    text, checked = token_text(lm.tokenizer), set[int]()
     for row, mixture in enumerate(rows):
         for item in as_tuple(mixture):
-            check_intervention(lm, item)
-            groups.setdefault((item.direction.site, item.scope), []).append((row, item))
-    made = []
-    for site, scope in sorted(groups):
-        members = groups[site, scope]
-        units = {id(item.direction): item.direction.unit for _, item in members}
-        place = {key: column for column, key in enumerate(units)}
-        coefficients = np.zeros((len(rows), len(units)))
-        for row, item in members:
-            dose = to_residual_units(item.dose, item.direction, (mean_norms or {}).get(site))
-            coefficients[row, place[id(item.direction)]] += dose
-        made.append(RowEdits(site, np.stack(list(units.values())), coefficients, scope))  # type: ignore[arg-type]
-    return made
+            if id(item) not in checked:
+                check_intervention(lm, item, text)
+                checked.add(id(item))
+            sites.setdefault(item.site, {}).setdefault(row, []).append(item)
+    norms = mean_norms or {}
+    return [RowEdits(site, terms(sites[site], len(rows), norms.get(site)), seeds, text) for site in sorted(sites)]
 
 
-def check_intervention(lm: LanguageModel, item: Intervention) -> None:
+def check_intervention(lm: LanguageModel, item: Intervention, text: TokenText) -> None:
     """Refuse an intervention that this model cannot carry out.
 
     Raises:
-        ConfigError: the reason, naming the direction.
+        ConfigError: the reason, naming the subject.
     """
-    check_site(lm.model, item.direction.site)
-    if item.operator != "add":
-        raise ConfigError(f"no operator {item.operator!r} for {item.direction.name!r}; there is add")
-    if item.direction.d != width(lm.model):
+    check_site(lm.model, item.site)
+    d = getattr(item.subject, "d", None)
+    if d not in (None, width(lm.model)):
+        kind = type(item.subject).__name__.lower()
         raise ConfigError(
-            f"direction {item.direction.name!r} has width {item.direction.d}, {lm.source or 'this model'} has "
+            f"{kind} {item.name!r} has width {d}, {lm.source or 'this model'} has "
             f"{width(lm.model)}; it belongs to another model"
         )
+    if item.scope.from_token is not None:
+        text.token_id(item.scope.from_token)
 
 
 @contextmanager
@@ -78,21 +83,45 @@ def steer(
     interventions: Mixture,
     mean_norms: Mapping[Site, float] | None = None,
     n_prompt: int | None = None,
+    seed: int | None = None,
 ) -> Iterator[list[RowEdits]]:
     """Steer every row of every forward pass inside the `with`; afterwards the model is as it was.
 
+    Works with `lm.model.generate`, assisted and prompt-lookup decoding included.
+
     Args:
-        interventions: what is added.
+        interventions: what is done.
         mean_norms: mean residual norm by site, for relative doses.
-        n_prompt: prompt tokens, for scopes that need to know; by default the first pass of a sequence is its prompt.
+        n_prompt: prompt tokens, for scopes that need to know; by default the first pass of a sequence is its prompt,
+            less the tokens that are only drafted. A prompt that is run in pieces needs it.
+        seed: for operators that draw; all rows of a batch draw the same.
     Returns:
-        The edits; their `edited` counts are complete when the `with` ends.
+        The edits; their receipts are complete when the `with` ends.
     Raises:
         ConfigError: as `row_edits`.
+        ModelError: nothing was edited although something should have been, or an edit was not finite.
     """
-    edits = row_edits(lm, [interventions], mean_norms)
+    edits = row_edits(lm, [interventions], mean_norms, None if seed is None else [seed])
     with ExitStack() as stack:
         positions = stack.enter_context(track_positions(lm.model))
-        for edit in edits:
-            stack.enter_context(edit.attach(lm, positions, [0], None if n_prompt is None else [n_prompt]))
+        given = None if n_prompt is None else [n_prompt]
+        live = [stack.enter_context(edit.attach(lm, positions, [0], given)) for edit in edits]
+        stack.enter_context(_drafts(lm.model, live))
         yield edits
+    check_fired(edits)
+
+
+@contextmanager
+def _drafts(model: nn.Module, live: Sequence[LiveRowEdits]) -> Iterator[None]:
+    """Tell edits how many tokens of a pass are drafts: assisted decoding asks for the logits of those and one more."""
+
+    def before(_module: nn.Module, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        wanted = kwargs.get("logits_to_keep")
+        for edit in live:
+            edit.prompts.drafted = max(wanted - 1, 0) if isinstance(wanted, int) else 0
+
+    handle = model.register_forward_pre_hook(before, with_kwargs=True)
+    try:
+        yield
+    finally:
+        handle.remove()

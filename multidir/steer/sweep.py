@@ -15,8 +15,8 @@ from multidir.models.language_model import LanguageModel
 from multidir.models.logprobs import mean_logprobs
 from multidir.models.sampling import Sampling
 from multidir.records.site import Site
-from multidir.steer.edit import RowEdits, check_edits
-from multidir.steer.scope import window
+from multidir.steer.edit import check_edits
+from multidir.steer.receipt import check_receipts
 from multidir.steer.steering import Mixture, row_edits
 
 __all__ = ["Swept", "mean_logprobs", "row_seed", "sweep"]
@@ -92,7 +92,7 @@ def sweep(
     if rollouts < 1 or rows_per_batch < 1:
         raise ConfigError(f"a sweep needs rollouts >= 1 and rows_per_batch >= 1; got {rollouts} and {rows_per_batch}")
     check_sequences(lm, [ids for _, ids in prompts], sampling.max_new_tokens)
-    for edit in row_edits(lm, [mixture for _, mixture in conditions], mean_norms):
+    for edit in row_edits(lm, [mixture for _, mixture in conditions], mean_norms, [seed] * len(conditions)):
         check_edits(edit, lm.model)
     rows = [
         _Row((key, name, rollout), tuple(ids), mixture, row_seed(seed, name, rollout))
@@ -117,7 +117,7 @@ def _sweep(
 ) -> Iterator[Swept]:
     for first in range(0, len(rows), batch):
         chunk = rows[first : first + batch]
-        edits = row_edits(lm, [row.mixture for row in chunk], mean_norms)
+        edits = row_edits(lm, [row.mixture for row in chunk], mean_norms, [row.seed for row in chunk])
         try:
             found = generate(lm, [row.ids for row in chunk], [row.seed for row in chunk], sampling, edits, batch)
         except ModelError as error:
@@ -127,23 +127,3 @@ def _sweep(
         counts = sum((edit.edited for edit in edits), np.zeros(len(chunk), dtype=np.int64))
         for row, generation, count in zip(chunk, found, counts, strict=True):
             yield Swept(*row.cell, row.seed, generation, int(count))
-
-
-def check_receipts(edits: Sequence[RowEdits], generations: Sequence[Generation]) -> None:
-    """Compare what was edited with what should have been, for every row.
-
-    The last token of a generation is never run through the model, so it has no residual stream to edit.
-
-    Raises:
-        ModelError: an edit missed a position or touched one too many.
-    """
-    for edit in edits:
-        for row, generation in enumerate(generations):
-            first, last = window(edit.scopes[row], generation.n_prompt)
-            run = len(generation.token_ids) - 1
-            expected = max(0, min(last, run) - first) if edit.coefficients[row].any() else 0
-            if edit.edited[row] != expected:
-                raise ModelError(
-                    f"row {row}: the edit at {edit.site} reached {edit.edited[row]} token positions, expected "
-                    f"{expected}; the steering did not do what was asked, so the result is not usable"
-                )

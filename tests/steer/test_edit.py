@@ -16,10 +16,9 @@ from multidir.models.hooks import residual_hook
 from multidir.models.load import LanguageModel
 from multidir.models.positions import track_positions
 from multidir.models.sampling import Sampling
-from multidir.records.intervention import Scope
 from multidir.records.site import Site
 from multidir.steer.edit import RowEdits
-from multidir.steer.scope import END, window
+from tests.steer.arms import added
 
 GREEDY = Sampling(False, max_new_tokens=8)
 PROMPTS = [[0, 5, 6, 7, 8, 9, 10], [0, 300, 21], [0, 44, 45, 46, 47]]
@@ -65,31 +64,31 @@ N_PROMPT = [6, 3]
 
 @pytest.mark.parametrize("pieces", [[8], [6, 1, 1], [2, 4, 1, 1], [1] * 8], ids=str)
 @pytest.mark.parametrize("scope", ["all", "prompt", "generated"])
-def test_scope_means_the_same_however_the_tokens_are_run(lm: LanguageModel, scope: Scope, pieces: list[int]) -> None:
+def test_scope_means_the_same_however_the_tokens_are_run(lm: LanguageModel, scope: str, pieces: list[int]) -> None:
     """Prefill, decoding, chunked prefill, one token at a time: absolute positions decide, padding is left alone."""
-    edits = RowEdits(SITE, bank(), np.array([[1.0, 2.0], [-3.0, 0.5]]), scope)
-    added = changes(lm, edits, IDS, MASK, N_PROMPT, cache=True, prefill=pieces)
+    edits = RowEdits.adding(SITE, bank(), np.array([[1.0, 2.0], [-3.0, 0.5]]), scope)
+    found = changes(lm, edits, IDS, MASK, N_PROMPT, cache=True, prefill=pieces)
     expected = torch.zeros(2, 8, dtype=torch.bool)
     first, last = {"all": (0, 8), "prompt": (0, 6), "generated": (5, 8)}[scope]
     expected[:, first:last] = True
     expected &= MASK.bool()
-    assert torch.equal((added != 0).any(-1), expected)
+    assert torch.equal((found != 0).any(-1), expected)
     assert edits.edited.tolist() == expected.sum(1).tolist()
-    mixture = torch.tensor(edits.coefficients @ bank(), dtype=torch.float32)
-    torch.testing.assert_close(added[expected], mixture[:, None].expand_as(added)[expected], rtol=1e-4, atol=1e-4)
+    mixture = torch.tensor(added(edits), dtype=torch.float32)
+    torch.testing.assert_close(found[expected], mixture[:, None].expand_as(found)[expected], rtol=1e-4, atol=1e-4)
 
 
 def test_without_cache_the_whole_sequence_is_edited_again_each_time(lm: LanguageModel) -> None:
-    edits = RowEdits(SITE, bank(), np.ones((2, 2)), "generated")
-    added = changes(lm, edits, IDS, MASK, N_PROMPT, cache=False, prefill=[6, 1, 1])
-    assert torch.equal((added != 0).any(-1), MASK.bool() & (torch.arange(8)[None] >= 5))
+    edits = RowEdits.adding(SITE, bank(), np.ones((2, 2)), "generated")
+    found = changes(lm, edits, IDS, MASK, N_PROMPT, cache=False, prefill=[6, 1, 1])
+    assert torch.equal((found != 0).any(-1), MASK.bool() & (torch.arange(8)[None] >= 5))
     assert edits.edited.tolist() == [1 + 2 + 3, 1 + 2 + 3]
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
 @pytest.mark.parametrize("scope", ["all", "prompt", "generated"])
-def test_generation_edits_every_position_of_every_row_once(lm: LanguageModel, scope: Scope, rows: int) -> None:
-    edits = RowEdits(SITE, bank(), np.array([[1.0, 0], [0, 0], [0, -2.0]]), scope)
+def test_generation_edits_every_position_of_every_row_once(lm: LanguageModel, scope: str, rows: int) -> None:
+    edits = RowEdits.adding(SITE, bank(), np.array([[1.0, 0], [0, 0], [0, -2.0]]), scope)
     found = generate(lm, PROMPTS, [0] * 3, GREEDY, [edits], rows=rows)
     run = [len(g.token_ids) - 1 for g in found]
     whole = {"all": run, "prompt": [len(p) for p in PROMPTS], "generated": [len(g.new_ids) for g in found]}[scope]
@@ -99,7 +98,7 @@ def test_generation_edits_every_position_of_every_row_once(lm: LanguageModel, sc
 def test_rows_that_end_early_keep_their_count(lm: LanguageModel) -> None:
     lm.model.generation_config.eos_token_id = list(range(1, 400, 8))
     prompts = [[0, 5 + i, 6 + 2 * i] for i in range(20)]
-    edits = RowEdits(SITE, bank(), np.random.default_rng(1).normal(size=(20, 2)) * 3, "all")
+    edits = RowEdits.adding(SITE, bank(), np.random.default_rng(1).normal(size=(20, 2)) * 3, "all")
     found = generate(lm, prompts, list(range(20)), Sampling(max_new_tokens=12), [edits])
     assert len({len(g.new_ids) for g in found}) > 3
     assert edits.edited.tolist() == [len(g.token_ids) - 1 for g in found]
@@ -108,7 +107,7 @@ def test_rows_that_end_early_keep_their_count(lm: LanguageModel) -> None:
 def test_dose_zero_is_bit_identical_to_no_steering(lm: LanguageModel) -> None:
     """Nothing is added, not even zero: -0.0 stays -0.0."""
     lm.model.lm_head.weight[:] = torch.eye(416, 32)
-    edits = RowEdits(SITE, bank(), np.array([[0.0, 0.0], [1.0, 1.0], [-0.0, 0.0]]), "all")
+    edits = RowEdits.adding(SITE, bank(), np.array([[0.0, 0.0], [1.0, 1.0], [-0.0, 0.0]]), "all")
     logits: list[torch.Tensor] = []
     handle = lm.model.register_forward_hook(lambda m, a, k, out: logits.append(out.logits), with_kwargs=True)
     steered = generate(lm, PROMPTS, [0] * 3, GREEDY, [edits])
@@ -134,14 +133,14 @@ def test_negative_zero_survives() -> None:
 
 def test_resid_pre_is_edited_before_the_block(lm: LanguageModel) -> None:
     coefficients = np.array([[1.0, 0], [0, 0], [0, -2.0]])
-    pre = generate(lm, PROMPTS, [0] * 3, GREEDY, [RowEdits(Site(2, "resid_pre"), bank(), coefficients, "all")])
-    post = generate(lm, PROMPTS, [0] * 3, GREEDY, [RowEdits(Site(1), bank(), coefficients, "all")])
+    pre = generate(lm, PROMPTS, [0] * 3, GREEDY, [RowEdits.adding(Site(2, "resid_pre"), bank(), coefficients, "all")])
+    post = generate(lm, PROMPTS, [0] * 3, GREEDY, [RowEdits.adding(Site(1), bank(), coefficients, "all")])
     assert pre == post
 
 
 def test_edit_equals_a_plain_hook_in_transformers(lm: LanguageModel) -> None:
     vector = torch.tensor(bank()[0] * 4, dtype=torch.float32)
-    edits = RowEdits(SITE, bank(), np.array([[4.0, 0]] * 3), "all")
+    edits = RowEdits.adding(SITE, bank(), np.array([[4.0, 0]] * 3), "all")
     ours = generate(lm, PROMPTS, [0] * 3, GREEDY, [edits])
     for prompt, found in zip(PROMPTS, ours, strict=True):
         handle = lm.model.model.layers[1].register_forward_hook(lambda m, a, out: out + vector)
@@ -152,7 +151,7 @@ def test_edit_equals_a_plain_hook_in_transformers(lm: LanguageModel) -> None:
 
 
 def test_several_sites_at_once(lm: LanguageModel) -> None:
-    a, b = (RowEdits(Site(i), bank(), np.array([[2.0, 0]] * 3), "all") for i in (0, 2))
+    a, b = (RowEdits.adding(Site(i), bank(), np.array([[2.0, 0]] * 3), "all") for i in (0, 2))
     found = generate(lm, PROMPTS, [0] * 3, GREEDY, [a, b])
     assert a.edited.tolist() == b.edited.tolist() == [len(g.token_ids) - 1 for g in found]
 
@@ -160,16 +159,8 @@ def test_several_sites_at_once(lm: LanguageModel) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_edit_keeps_the_models_dtype(lm: LanguageModel, dtype: torch.dtype) -> None:
     lm.model.to(dtype)
-    edits = RowEdits(SITE, bank(), np.ones((3, 2)), "all")
+    edits = RowEdits.adding(SITE, bank(), np.ones((3, 2)), "all")
     assert len(generate(lm, PROMPTS, [0] * 3, GREEDY, [edits])) == 3
-
-
-def test_windows() -> None:
-    assert window("all", 5) == (0, END)
-    assert window("prompt", 5) == (0, 5)
-    assert window("generated", 5) == (4, END), "the last prompt position makes the first new token"
-    with pytest.raises(ConfigError, match="no scope 'thinking'; there are all, prompt and generated"):
-        window("thinking", 5)  # type: ignore[arg-type]
 
 
 def test_bad_arrays_are_refused_at_birth() -> None:
@@ -177,40 +168,55 @@ def test_bad_arrays_are_refused_at_birth() -> None:
     nan = good.copy()
     nan[1, 3] = np.nan
     with pytest.raises(ConfigError, match="a direction is not finite in row 1"):
-        RowEdits(SITE, nan, ones, "all")
+        RowEdits.adding(SITE, nan, ones, "all")
     with pytest.raises(ConfigError, match="a coefficient is not finite in row 2"):
-        RowEdits(SITE, good, np.array([[1, 1], [1, 1], [np.inf, 1]]), "all")
+        RowEdits.adding(SITE, good, np.array([[1, 1], [1, 1], [np.inf, 1]]), "all")
     with pytest.raises(ConfigError, match=r"got \(2, 32\) and \(3, 4\)"):
-        RowEdits(SITE, good, np.ones((3, 4)), "all")
+        RowEdits.adding(SITE, good, np.ones((3, 4)), "all")
     with pytest.raises(ConfigError, match=r"got \(32,\) and"):
-        RowEdits(SITE, good[0], ones, "all")
-    with pytest.raises(ConfigError, match="3 rows of coefficients, but 2 scopes"):
-        RowEdits(SITE, good, ones, ["all", "all"])
+        RowEdits.adding(SITE, good[0], ones, "all")
+    with pytest.raises(ConfigError, match=r"same number of rows, got \[2, 3\]"):
+        RowEdits.adding(SITE, good, ones, ["all", "all"])
     with pytest.raises(ConfigError, match="no scope 'last'"):
-        RowEdits(SITE, good, ones, "last")  # type: ignore[arg-type]
+        RowEdits.adding(SITE, good, ones, "last")
     with pytest.raises(ConfigError, match="has length zero"):
-        RowEdits(SITE, good * 0, ones, "all")
-    assert len(RowEdits(SITE, good * 0, ones * 0, "all")) == 3
+        RowEdits.adding(SITE, good * 0, ones, "all")
+    assert len(RowEdits.adding(SITE, good * 0, ones * 0, "all")) == 3
 
 
 def test_other_models_directions_are_refused_at_attach(lm: LanguageModel) -> None:
     with pytest.raises(ConfigError, match="have width 7, this model's residual stream has 32"):
-        generate(lm, PROMPTS, [0] * 3, GREEDY, [RowEdits(SITE, bank(d=7), np.ones((3, 2)), "all")])
+        generate(lm, PROMPTS, [0] * 3, GREEDY, [RowEdits.adding(SITE, bank(d=7), np.ones((3, 2)), "all")])
     with pytest.raises(ConfigError, match=r"L8\.resid_post is beyond this model"):
-        generate(lm, PROMPTS, [0] * 3, GREEDY, [RowEdits(Site(8), bank(), np.ones((3, 2)), "all")])
+        generate(lm, PROMPTS, [0] * 3, GREEDY, [RowEdits.adding(Site(8), bank(), np.ones((3, 2)), "all")])
     with pytest.raises(ConfigError, match=r"edits for \[2\] rows"):
-        generate(lm, PROMPTS, [0] * 3, GREEDY, [RowEdits(SITE, bank(), np.ones((2, 2)), "all")])
+        generate(lm, PROMPTS, [0] * 3, GREEDY, [RowEdits.adding(SITE, bank(), np.ones((2, 2)), "all")])
+
+
+def test_a_scope_that_selects_nothing_is_refused_before_anything_runs(lm: LanguageModel) -> None:
+    ran: list[int] = []
+    handle = lm.model.register_forward_pre_hook(lambda *_: ran.append(1))
+    edits = RowEdits.adding(SITE, bank(), np.ones((3, 2)), ["all", "prompt[3:]", "all"])
+    message = r"scope prompt\[3:\] selects nothing after a prompt of 3 tokens; change its window"
+    with pytest.raises(ConfigError, match=message):
+        generate(lm, PROMPTS, [0] * 3, GREEDY, [edits])
+    with pytest.raises(ConfigError, match=message):
+        edits.prompt_state(1, PROMPTS[1])
+    handle.remove()
+    assert ran == []
 
 
 @pytest.mark.parametrize(("dtype", "dose"), [(torch.float16, 1e6), (torch.float32, 1e39)])
 def test_dose_beyond_the_models_dtype_is_refused(lm: LanguageModel, dtype: torch.dtype, dose: float) -> None:
     lm.model.to(dtype)
     with pytest.raises(ConfigError, match=rf"row 1 of the edits at L1\.resid_post is not finite in {dtype}"):
-        generate(lm, PROMPTS, [0] * 3, GREEDY, [RowEdits(SITE, bank(), np.array([[1, 0], [0, dose], [0, 0]]), "all")])
+        generate(
+            lm, PROMPTS, [0] * 3, GREEDY, [RowEdits.adding(SITE, bank(), np.array([[1, 0], [0, dose], [0, 0]]), "all")]
+        )
 
 
 def test_another_batch_than_announced_is_an_error(lm: LanguageModel) -> None:
-    edits = RowEdits(SITE, bank(), np.ones((3, 2)), "all")
+    edits = RowEdits.adding(SITE, bank(), np.ones((3, 2)), "all")
     with track_positions(lm.model) as positions, edits.attach(lm, positions, [0, 1], [3, 3]):
         with pytest.raises(ModelError, match="are for 2 rows, but the model runs"):
             lm.model(torch.zeros(3, 4, dtype=torch.long))
@@ -221,7 +227,7 @@ def test_another_batch_than_announced_is_an_error(lm: LanguageModel) -> None:
 
 def test_edits_leave_nothing_behind(lm: LanguageModel) -> None:
     before = {k: v.clone() for k, v in lm.model.state_dict().items()}
-    edits = RowEdits(SITE, bank(), np.ones((3, 2)), "all")
+    edits = RowEdits.adding(SITE, bank(), np.ones((3, 2)), "all")
     ends = lm.model.lm_head.register_forward_hook(lambda m, a, out: out * float("nan"))
     with pytest.raises(ModelError, match="not finite"):
         generate(lm, PROMPTS, [0] * 3, GREEDY, [edits])

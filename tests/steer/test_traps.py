@@ -16,15 +16,19 @@ from multidir.errors import ConfigError, DesignError, ModelError
 from multidir.models.capture import capture
 from multidir.models.generate import generate
 from multidir.models.load import LanguageModel
+from multidir.models.positions import track_positions
 from multidir.models.sampling import Sampling
 from multidir.records.direction import Direction
+from multidir.records.eraser import Eraser
 from multidir.records.intervention import Dose, Intervention
+from multidir.records.scope import Gate, Scope
 from multidir.records.site import Site
 from multidir.steer.edit import RowEdits
+from multidir.steer.receipt import check_receipts
 from multidir.steer.steering import row_edits, steer
-from multidir.steer.sweep import check_receipts, sweep
+from multidir.steer.sweep import sweep
 from tests.models.tiny import tiny_llama
-from tests.steer.arms import add, direction
+from tests.steer.arms import add, added, direction
 
 GREEDY = Sampling(False, max_new_tokens=10)
 PROMPT = [0, 5, 6, 7, 8]
@@ -81,6 +85,7 @@ def test_no_state_is_shared_between_two_models(lm: LanguageModel) -> None:
     plain = other(IDS).logits
     with steer(lm, add(5.0)):
         assert torch.equal(other(IDS).logits, plain)
+        lm.model(IDS)
 
 
 def test_generated_begins_at_the_last_prompt_position(endless: LanguageModel) -> None:
@@ -92,14 +97,54 @@ def test_generated_begins_at_the_last_prompt_position(endless: LanguageModel) ->
     assert not torch.equal(steered[-1], plain[-1])
 
 
+def test_decoded_is_another_scope_with_another_name(endless: LanguageModel) -> None:
+    """Decode steps only: the first new token is the unsteered model's."""
+    ids = torch.tensor([[0, 5, 6, 7, 8, 9]])
+    options = {"attention_mask": torch.ones_like(ids), "max_new_tokens": 6, "do_sample": False}
+    plain = endless.model.generate(ids, **options)[0, 6:].tolist()
+    written = {}
+    for scope in ("generated", "decoded"):
+        with steer(endless, add(30.0, scope=scope)) as edits:
+            written[scope] = endless.model.generate(ids, **options)[0, 6:].tolist()
+        assert edits[0].edited.tolist() == [6 if scope == "generated" else 5]
+    assert written["decoded"][0] == plain[0] != written["generated"][0]
+    assert written["decoded"] != plain
+
+
+def test_a_condition_is_decided_for_every_row_and_remembered_nowhere(lm: LanguageModel) -> None:
+    """Condition state on a class, decided at the first call and for row 0, steers the whole batch or none of it."""
+    weights = np.random.default_rng(1).normal(size=32)
+    ids = torch.tensor([[0, 5, 6, 7], [0, 90, 91, 92]])
+    seen = [found[Site(1)].numpy() @ weights for _, found in capture(lm, ids.tolist(), [Site(1)])]
+    limit = float(np.mean([scores.max() for scores in seen]))
+    high = int(seen[1].max() > seen[0].max())
+    item = add(5.0, scope=Scope(gate=Gate(weights, threshold=limit)))
+    for order in ([0, 1], [1, 0]):
+        edits = row_edits(lm, [item, item])
+        with track_positions(lm.model) as positions, edits[0].attach(lm, positions, [0, 1], [4, 4]):
+            lm.model(ids[order])
+        assert (edits[0].edited > 0).tolist() == [row == high for row in order]
+
+
+def test_above_the_threshold_means_above_the_threshold(lm: LanguageModel) -> None:
+    """An option "larger" that names the threshold is read the wrong way round; a gate says its inequality."""
+    scores = capture(lm, [PROMPT], [Site(1)])
+    ((_, found),) = scores
+    weights = found[Site(1)][2].double().numpy()
+    top = found[Site(1)].double().numpy() @ weights
+    with steer(lm, add(5.0, scope=Scope(gate=Gate(weights, threshold=float(np.sort(top)[-2:].mean()))))) as edits:
+        lm.model(IDS)
+    assert edits[0].edited.tolist() == [1], "the one token with the highest score"
+
+
 def test_assisted_decoding_verifies_several_tokens_in_one_pass(endless: LanguageModel) -> None:
     """One token per pass is not what decoding means: verification passes are longer."""
     repeated = torch.tensor([[0, *([5, 6, 7, 8] * 5)]])
     options = {"attention_mask": torch.ones_like(repeated), "max_new_tokens": 12, "do_sample": False}
     for scope in ("all", "prompt", "generated"):
-        with steer(endless, add(3.0, scope=scope)):  # type: ignore[arg-type]
+        with steer(endless, add(3.0, scope=scope)):
             one_by_one = endless.model.generate(repeated, **options)
-        with steer(endless, add(3.0, scope=scope), n_prompt=21):  # type: ignore[arg-type]
+        with steer(endless, add(3.0, scope=scope)):
             drafted = endless.model.generate(repeated, prompt_lookup_num_tokens=4, **options)
         assert torch.equal(one_by_one, drafted)
 
@@ -111,6 +156,17 @@ def test_prompt_cached_under_steering_is_not_an_unsteered_prompt(lm: LanguageMod
     found = generate(lm, [PROMPT] * 3, [0] * 3, GREEDY, edits)
     assert found[1] == alone
     assert found[0] != alone != found[2]
+
+
+def test_a_prompt_is_shared_by_its_tokens_and_its_steering(lm: LanguageModel) -> None:
+    """Sharing by token hash alone hands an unsteered request the steered prompt of its neighbour."""
+    item = add(5.0)
+    (edits,) = row_edits(lm, [item, None, item, add(5.0, seed=1), add(5.0, scope="decoded")])
+    first, keys = zip(*(edits.prompt_state(row, PROMPT) for row in range(5)), strict=True)
+    assert first == (0, 5, 0, 0, 5)
+    assert keys[0] == keys[2]
+    assert len({keys[0], keys[1], keys[3]}) == 3
+    assert keys[1] == keys[4]
 
 
 def test_left_padding_does_not_shift_positions(endless: LanguageModel) -> None:
@@ -131,22 +187,34 @@ def test_attention_implementations_agree(endless: LanguageModel) -> None:
 def test_directions_are_units_and_the_stored_vector_is_not_overwritten(lm: LanguageModel) -> None:
     vector = np.arange(1.0, 33.0)
     item = Intervention(Direction.from_vector("long", vector, Site(1)), Dose(2, "residual"))
-    kept = item.direction.unit.copy()
+    vector = item.subject.unit
+    kept = vector.copy()
     (edits,) = row_edits(lm, [item])
     generate(lm, [PROMPT], [0], GREEDY, [edits])
-    assert np.linalg.norm(edits.coefficients @ edits.bank) == pytest.approx(2.0)
-    assert np.array_equal(item.direction.unit, kept)
-    edits.bank[:] = 0
-    assert np.array_equal(item.direction.unit, kept)
+    assert np.linalg.norm(added(edits)) == pytest.approx(2.0)
+    assert np.array_equal(vector, kept)
+    edits.terms[0].operator.tensors()["vector"].zero_()
+    assert np.array_equal(vector, kept)
+
+
+def test_projecting_out_a_long_vector_is_a_projection_and_leaves_the_vector_alone(lm: LanguageModel) -> None:
+    """`x - (x . v) v` of a vector that is no unit overshoots, and normalising in place spoils what is stored."""
+    vector = np.arange(1.0, 33.0)
+    kept = vector.copy()
+    eraser = Eraser.project_out(Direction.from_vector("long", vector, Site(1)))
+    with steer(lm, Intervention(eraser, operator="erase")):
+        ((_, found),) = capture(lm, [PROMPT], [Site(1)])
+    assert np.abs(found[Site(1)].double().numpy() @ vector).max() < 1e-3
+    assert np.array_equal(vector, kept)
 
 
 def test_an_index_too_many_does_not_make_the_vector_a_number(lm: LanguageModel) -> None:
     """`v[-1]` of a vector is a scalar, which broadcasts over everything and merely looks repetitive."""
     scalar = direction().unit[-1]
     with pytest.raises(ConfigError, match=r"expected directions \(k, d\) and coefficients"):
-        RowEdits(Site(1), scalar, np.ones((1, 1)), "all")  # type: ignore[arg-type]
+        RowEdits.adding(Site(1), scalar, np.ones((1, 1)), "all")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="have width 1"):
-        generate(lm, [PROMPT], [0], GREEDY, [RowEdits(Site(1), np.atleast_2d(scalar), np.ones((1, 1)), "all")])
+        generate(lm, [PROMPT], [0], GREEDY, [RowEdits.adding(Site(1), np.atleast_2d(scalar), np.ones((1, 1)), "all")])
 
 
 def test_steering_that_does_nothing_is_an_error_not_a_result(
@@ -157,6 +225,21 @@ def test_steering_that_does_nothing_is_an_error_not_a_result(
     monkeypatch.setattr("multidir.steer.live.LiveRowEdits.apply", lambda self, hidden: None)
     with pytest.raises(ModelError, match="reached 0 token positions, expected 14"):
         list(sweep(lm, [("p", PROMPT)], [("a", add(5.0))], 1, Sampling(False, max_new_tokens=10)))
+
+
+@pytest.mark.parametrize("kind", [np.nan, np.inf])
+def test_a_vector_with_nan_is_refused_before_anything_runs(lm: LanguageModel, kind: float) -> None:
+    vector = np.ones(32)
+    vector[3] = kind
+    with pytest.raises(DesignError, match="there is nothing to steer with"):
+        Direction.from_vector("broken", vector, Site(1))
+    with pytest.raises(ConfigError, match="direction 'broken': expected one finite vector"):
+        Direction("broken", vector, 1.0, Site(1))
+
+
+def test_another_model_inside_the_with_is_an_error_not_an_unsteered_result(lm: LanguageModel) -> None:
+    with pytest.raises(ModelError, match="nothing was edited"), steer(lm, add(5.0)):
+        tiny_llama(seed=0)(IDS)
 
 
 def test_receipts_are_checked_row_by_row(lm: LanguageModel) -> None:

@@ -1,0 +1,1 @@
+"""What can be done to the residual stream, one operator per file."""

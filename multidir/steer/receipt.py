@@ -1,0 +1,64 @@
+"""Receipts: was edited what should have been, and nothing else?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from multidir.errors import ModelError
+from multidir.models.generate import Generation
+from multidir.steer.edit import RowEdits
+from multidir.types import FloatArray
+
+
+def check_receipts(edits: Sequence[RowEdits], generations: Sequence[Generation]) -> None:
+    """Compare what was edited with what should have been, for every row.
+
+    The last token of a generation is never run through the model, so it has no residual stream to edit.
+
+    Raises:
+        ModelError: an edit missed a position, touched one too many, or was not finite.
+    """
+    for edit in edits:
+        _check_finite(edit)
+        for row, generation in enumerate(generations):
+            least, most = edit.expected(row, generation.token_ids[:-1], generation.n_prompt)
+            if not least <= edit.edited[row] <= most:
+                expected = f"{least}" if least == most else f"{least} to {most}"
+                raise ModelError(
+                    f"row {row}: the edit at {edit.site} reached {edit.edited[row]} token positions, expected "
+                    f"{expected}; the steering did not do what was asked, so the result is not usable"
+                )
+
+
+def check_fired(edits: Sequence[RowEdits]) -> None:
+    """Refuse edits that did nothing although no condition was put on them, whatever the model was made to run.
+
+    Raises:
+        ModelError: a row without any edited position, or an edit that was not finite.
+    """
+    for edit in edits:
+        _check_finite(edit)
+        asked = np.zeros(len(edit), dtype=bool)
+        for term in edit.terms:
+            asked |= (term.pick >= 0) & np.array([not scope.conditional for scope in term.scopes])
+        idle = np.flatnonzero(asked & (edit.edited == 0))
+        if len(idle):
+            scopes = ", ".join(sorted({str(term.scopes[idle[0]]) for term in edit.terms if term.pick[idle[0]] >= 0}))
+            raise ModelError(
+                f"row {idle[0]}: nothing was edited at {edit.site}; either this model did not run, or it ran no "
+                f"position in scope ({scopes})"
+            )
+
+
+def mean_edit_norms(edits: RowEdits) -> FloatArray:
+    """(b,) mean norm of the edits of each row, nan in a row without any."""
+    norms: FloatArray = edits.edit_norm_sum / np.where(edits.edited > 0, edits.edited, np.nan)
+    return norms
+
+
+def _check_finite(edit: RowEdits) -> None:
+    bad = np.flatnonzero(~np.isfinite(edit.edit_norm_sum))
+    if len(bad):
+        raise ModelError(f"row {bad[0]}: an edit at {edit.site} was not finite; lower the dose, or compute in float32")
