@@ -45,7 +45,10 @@ def _taxonomy(name: str, tables: dict[str, dict[str, Any]], worked: list[str], s
         if "like" in table:
             own = {label.name: label for label in labels}
             labels = [own.get(label.name, label) for label in _taxonomy(table["like"], tables, worked, source)]
-        example = tuple(zip(worked, table["worked"], strict=True)) if "worked" in table else ()
+        given = table.get("worked", ())
+        if given and len(given) != len(worked):
+            raise TypeError(f"{len(given)} labels for the {len(worked)} sentences of the worked example")
+        example = tuple(zip(worked, given, strict=False))
         return Taxonomy(name, str(table["version"]), table["about"], tuple(labels), example)
     except (KeyError, TypeError, AttributeError, RecursionError) as error:
         raise FormatError(
