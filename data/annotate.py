@@ -63,7 +63,7 @@ def main(cfg: Config) -> Path:
 
     calls = cfg.compute.calls
     annotator = make_annotator(cfg.science, cfg.hand_labels, calls, run.path.name)
-    tokenizer = load_tokenizer(cfg.pair.source("reasoning"))
+    tokenizer = load_tokenizer(cfg.pair.source(cfg.pair.roles[-1]))
     traces = read_rows(cfg.traces / "traces.jsonl", Trace)
     texts = reasoning_texts(traces, tokenizer)
     logging.getLogger("multidir").info(cost(annotator, texts))
