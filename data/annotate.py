@@ -44,6 +44,8 @@ class Config:
     """Run folder of data/traces or data/import-traces."""
     hand_labels: Path | None = None
     """For `human`: the exported JSON file."""
+    dry_run: bool = False
+    """Say what the labels would cost, and stop before the first call."""
     pair: Pair = TINY
     science: Science = field(default_factory=Science)
     compute: Compute = field(default_factory=Compute)
@@ -67,7 +69,7 @@ def main(cfg: Config) -> Path:
     traces = read_rows(cfg.traces / "traces.jsonl", Trace)
     texts = reasoning_texts(traces, tokenizer)
     logging.getLogger("multidir").info(cost(annotator, texts))
-    if calls.dry_run:
+    if cfg.dry_run:
         return run.path
     with run:
         ask_in_batches(annotator, texts)

@@ -42,6 +42,8 @@ class Science:
 class Config:
     """Settings of this recipe."""
 
+    dry_run: bool = False
+    """Say what the problems would cost, and stop before the first call."""
     science: Science = field(default_factory=Science)
     compute: Compute = field(default_factory=Compute)
 
@@ -59,7 +61,7 @@ def main(cfg: Config) -> Path:
     chat = Chat(s.chat, cfg.compute.calls, run.path.name)
     there, wanted = read_prompts(s.prompts), Wanted(s.per_category, s.per_call, s.shown, s.seed)
     logging.getLogger("multidir").info("%s: %s", s.chat.model, cost_of_more(chat, there, wanted))
-    if cfg.compute.calls.dry_run:
+    if cfg.dry_run:
         return run.path
     with run:
         found = more_prompts(chat, there, wanted)

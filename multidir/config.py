@@ -27,8 +27,6 @@ class Calls:
     """Send the calls as batch jobs: half the price, answers within a day."""
     poll_seconds: float = 30.0
     """How often a batch job is asked whether it is done."""
-    dry_run: bool = False
-    """Say what the calls would cost, and stop before the first one."""
     key_variable: str = "OPENAI_API_KEY"
     """Environment variable that holds the key; the key itself is no setting."""
     answers: Path | None = None

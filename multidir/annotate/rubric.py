@@ -91,4 +91,5 @@ def _answer(labels: Sequence[str]) -> str:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    """A sentence on one line; a lone surrogate, which no request could carry, becomes a question mark."""
+    return " ".join(text.split()).encode("utf-8", errors="replace").decode()

@@ -49,6 +49,7 @@ def test_the_schema_allows_the_labels_and_nothing_else() -> None:
 
 def test_sentences_are_numbered_one_to_a_line() -> None:
     assert numbered(["a", "b\n c"]) == "Label these sentences, 1 to 2:\n[1] a\n[2] b c"
+    assert numbered(["a \ud83d b"]).endswith("[1] a ? b")
     assert numbered(["a"], ["x", "y"]).splitlines()[:4] == ["Right before:", "- x", "- y", ""]
 
 
