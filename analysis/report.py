@@ -39,6 +39,8 @@ class Config:
     """Run folder of data/traces or data/import-traces."""
     labels: Path | None = None
     """Run folder of data/annotate or data/import-traces."""
+    agreement: Path | None = None
+    """Run folder of analysis/agreement."""
     causes: Path | None = None
     """Run folder of analysis/causes."""
     activations: Path | None = None
@@ -66,7 +68,7 @@ def main(cfg: Config) -> Path:
 
     with run:
         s = cfg.science
-        parts = (cfg.prompts, cfg.traces, cfg.labels, cfg.causes, cfg.activations, cfg.directions)
+        parts = (cfg.prompts, cfg.traces, cfg.labels, cfg.agreement, cfg.causes, cfg.activations, cfg.directions)
         runs = [path for path in (*parts, cfg.separation, cfg.offsets, cfg.steering) if path is not None]
         page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions())
         write_page(page, run.file("report.html"))

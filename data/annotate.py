@@ -1,18 +1,22 @@
 """Which sentences of the traces are backtracking, and what are the others?
 
-Splits the reasoning part of every trace into sentences and labels each one. `lexical` are rules for
-English reasoning; `grammar` knows the tiny pair's language exactly and cannot read any other.
+Splits the reasoning part of every trace into sentences and labels each one. `lexical` are rules for English reasoning;
+`keyword` looks for words, as the paper's keyword judge; `grammar` knows the tiny pair's language exactly and cannot
+read any other; `judge` asks a model behind an API, whose answers are kept: nothing is paid for twice, and a spend cap
+holds; `human` reads labels that a person gave on the page of data/label-by-hand.
 
-    multidir run data/annotate --traces runs/data/traces/... --annotator lexical
+    multidir run data/annotate --traces runs/data/traces/... --annotator judge --model gpt-4o --dry-run
 
-Writes sentences.jsonl, with exact character and token spans. Seconds.
+Writes sentences.jsonl, with exact character and token spans. Seconds; with a judge, minutes and a few dollars.
 """
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from multidir.annotate.judge import Judge
 from multidir.config import Compute
 from multidir.recipes.stage import open_stage
 from multidir.records.pair import TINY, Pair
@@ -25,7 +29,11 @@ class Science:
     """What changes numbers."""
 
     annotator: str = "lexical"
-    """`lexical` or `grammar`."""
+    """`lexical`, `keyword`, `grammar`, `judge` or `human`."""
+    keywords: tuple[str, ...] = ("wait",)
+    """Words of `keyword`, any case, whole words."""
+    judge: Judge = field(default_factory=Judge)
+    """Settings of `judge`."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +41,11 @@ class Config:
     """Settings of this recipe."""
 
     traces: Path
-    """Run folder of data/traces."""
+    """Run folder of data/traces or data/import-traces."""
+    hand_labels: Path | None = None
+    """For `human`: the exported JSON file."""
+    dry_run: bool = False
+    """Say what the labels would cost, and stop before the first call."""
     pair: Pair = TINY
     science: Science = field(default_factory=Science)
     compute: Compute = field(default_factory=Compute)
@@ -41,18 +53,28 @@ class Config:
 
 def main(cfg: Config) -> Path:
     """Label the sentences and return the run folder."""
-    run = open_stage(cfg, "data/annotate")
+    from multidir.experiments.judging import annotator_inputs
+
+    run = open_stage(cfg, "data/annotate", annotator_inputs(cfg.science.annotator))
     if run.complete:
         return run.path
-    from multidir.experiments.labels import annotator_by_name, count_labels, label_traces
+    from multidir.experiments.judging import ask_in_batches, cost, findings, make_annotator, workers_for
+    from multidir.experiments.labels import label_traces, reasoning_texts
     from multidir.experiments.score import BACKTRACKING
     from multidir.models.load import load_tokenizer
 
+    calls = cfg.compute.calls
+    annotator = make_annotator(cfg.science, cfg.hand_labels, calls, run.path.name)
+    tokenizer = load_tokenizer(cfg.pair.source(cfg.pair.roles[-1]))
+    traces = read_rows(cfg.traces / "traces.jsonl", Trace)
+    texts = reasoning_texts(traces, tokenizer)
+    logging.getLogger("multidir").info(cost(annotator, texts))
+    if cfg.dry_run:
+        return run.path
     with run:
-        annotator = annotator_by_name(cfg.science.annotator)
-        tokenizer = load_tokenizer(cfg.pair.source("reasoning"))
-        traces = read_rows(cfg.traces / "traces.jsonl", Trace)
-        sentences = [item for found in label_traces(traces, annotator, tokenizer) for item in found]
+        ask_in_batches(annotator, texts)
+        labelled = label_traces(traces, annotator, tokenizer, workers_for(annotator, calls))
+        sentences = [item for found in labelled for item in found]
         write_rows(run.file("sentences.jsonl"), sentences)
-        run.note(headline=str(count_labels(sentences, BACKTRACKING)))
+        run.note(**findings(annotator, sentences, BACKTRACKING))
     return run.path

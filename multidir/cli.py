@@ -71,7 +71,8 @@ def _run(options: argparse.Namespace) -> int:
     made = recipe.main(from_command_line(recipe, options.settings))
     if line := headline(made):
         logging.getLogger("multidir").info(line)
-    print(made)
+    if made.exists():  # a dry run makes nothing
+        print(made)
     return 3 if has_invalid_verdict(made) else 0
 
 

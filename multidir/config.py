@@ -2,11 +2,45 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from multidir.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Calls:
+    """How a model behind an API is called: how fast and for how much, never what it is asked."""
+
+    workers: int = 8
+    """Calls at the same time."""
+    retries: int = 5
+    """Further tries after a time-out, a rate limit or an error of the server; each waits longer, or as told."""
+    timeout_seconds: float = 120.0
+    """How long one try may take."""
+    max_usd: float = 10.0
+    """Hard spend cap of one run in US dollars, restarts included: a call that might cross it is not made."""
+    price: tuple[float, float] | None = None
+    """US dollars per million tokens read and written; none: from data/prices.toml. A server of your own: 0 0."""
+    batch_api: bool = False
+    """Send the calls as batch jobs: half the price, answers within a day."""
+    poll_seconds: float = 30.0
+    """How often a batch job is asked whether it is done."""
+    key_variable: str = "OPENAI_API_KEY"
+    """Environment variable that holds the key; the key itself is no setting."""
+    answers: Path | None = None
+    """Folder in which answers are kept, so that none is paid for twice; none: the user's cache folder."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that no call could be made with."""
+        if self.workers < 1 or self.retries < 0 or self.timeout_seconds <= 0:
+            raise ConfigError(
+                f"--workers is {self.workers}, --retries {self.retries}, --timeout-seconds {self.timeout_seconds}; "
+                "they are at least 1, at least 0 and above 0"
+            )
+        if self.max_usd < 0 or min(self.price or (0.0,)) < 0:
+            raise ConfigError(f"--max-usd is {self.max_usd} and --price {self.price}; neither can be negative")
 
 
 @dataclass(frozen=True)
@@ -23,6 +57,8 @@ class Compute:
     """Sequences that are generated together."""
     batch_tokens: int = 16384
     """Tokens of one forward pass while activations are captured."""
+    calls: Calls = field(default_factory=Calls)
+    """Calls to a model behind an API."""
 
     def __post_init__(self) -> None:
         """Refuse batches of nothing."""

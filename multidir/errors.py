@@ -28,7 +28,7 @@ class DesignError(MultidirError, ValueError):
 
 
 class JudgeError(MultidirError, RuntimeError):
-    """A model judge gave no usable answer."""
+    """A model behind an API cannot be asked, or gave no usable answer."""
 
 
 class MissingExtra(MultidirError, ImportError):

@@ -1,13 +1,41 @@
-"""Fixtures for every test: reproducible randomness and the published reference data."""
+"""Fixtures for every test: reproducible randomness, the published reference data, and no network."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
+import sys
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
+
+GUARD = Path(__file__).parent / "guard"
+
+
+def _load_guard() -> ModuleType:
+    """Refuse the network in this process and, by way of the path, in every Python process that it starts."""
+    spec = importlib.util.spec_from_file_location("multidir_test_guard", GUARD / "sitecustomize.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(GUARD), os.environ.get("PYTHONPATH"))))
+    return module
+
+
+guard = _load_guard()
+
+
+@pytest.fixture(autouse=True)
+def no_network() -> Iterator[ModuleType]:
+    """Fails the test that tried to leave this machine, even where a library swallowed the refusal."""
+    guard.ATTEMPTS.clear()
+    yield guard
+    assert not guard.ATTEMPTS
 
 
 @pytest.fixture

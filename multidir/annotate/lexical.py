@@ -49,6 +49,24 @@ class LexicalAnnotator:
         return [LabelledSpan(start, end, classify(text[start:end])) for start, end in split_sentences(text)]
 
 
+class KeywordAnnotator:
+    """The paper's keyword judge: a sentence with one of the words is `backtracking`, any other is `other`.
+
+    Source: arXiv 2507.12638, appendix C.
+    """
+
+    def __init__(self, keywords: Sequence[str] = ("wait",)) -> None:
+        self.keywords = tuple(keywords)
+        self.name = f"keyword/{'+'.join(self.keywords)}"
+
+    def label(self, text: str) -> list[LabelledSpan]:
+        """Sentences of the text with their labels."""
+        return [
+            LabelledSpan(a, b, "backtracking" if keyword_count(text[a:b], self.keywords) else "other")
+            for a, b in split_sentences(text)
+        ]
+
+
 def keyword_count(text: str, keywords: Sequence[str], rule: KeywordRule = "word") -> int:
     """How often any of the keywords occurs, upper and lower case alike.
 

@@ -33,6 +33,15 @@ def distinct_2(text: str) -> float | None:
     return len(set(pairs)) / len(pairs) if pairs else None
 
 
+def overlap(one: str, other: str) -> float:
+    """Share of word quadruples that two texts have in common, of those in either; 1 for equal words, 0 for none."""
+    first, second = words(one), words(other)
+    if first == second:
+        return 1.0
+    a, b = ({tuple(text[i : i + 4]) for i in range(len(text) - 3)} for text in (first, second))
+    return len(a & b) / len(a | b) if a | b else 0.0
+
+
 def zlib_ratio(text: str) -> float | None:
     """Compressed over raw bytes; low means repetitive. None for an empty text, above 1 for a very short one."""
     raw = text.encode("utf-8", errors="surrogatepass")

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from multidir.annotate.base import Annotator
-from multidir.annotate.lexical import LexicalAnnotator
+from multidir.annotate.lexical import KeywordAnnotator, LexicalAnnotator
+from multidir.chat.pool import in_order
 from multidir.errors import ConfigError
 from multidir.models.align import trace_token_spans
 from multidir.models.thinking import thinking_text
@@ -17,13 +19,14 @@ from multidir.records.text import Sentence, Trace
 
 ANNOTATORS: dict[str, Callable[[], Annotator]] = {
     "lexical": LexicalAnnotator,
+    "keyword": KeywordAnnotator,
     "grammar": GrammarAnnotator,
 }
 """By the name used in settings. `grammar` knows the language of the tiny pair exactly, and no other."""
 
 
 def annotator_by_name(name: str) -> Annotator:
-    """An annotator that needs no network.
+    """An annotator that needs no settings and no network.
 
     Raises:
         ConfigError: unknown name.
@@ -33,17 +36,27 @@ def annotator_by_name(name: str) -> Annotator:
     return ANNOTATORS[name]()
 
 
+def reasoning_texts(traces: Iterable[Trace], tokenizer: PreTrainedTokenizerBase) -> list[str]:
+    """The reasoning part of each trace: what is labelled."""
+    return [thinking_text(tokenizer, trace.token_ids[trace.n_prompt :]) for trace in traces]
+
+
 def label_traces(
-    traces: Iterable[Trace], annotator: Annotator, tokenizer: PreTrainedTokenizerBase
+    traces: Sequence[Trace], annotator: Annotator, tokenizer: PreTrainedTokenizerBase, workers: int = 1
 ) -> Iterator[list[Sentence]]:
     """Sentences of each trace's reasoning part, with character and absolute token spans.
 
+    Args:
+        traces: what to label.
+        annotator: who labels; asked from several threads when there are several workers.
+        tokenizer: of the model that wrote the traces.
+        workers: traces that are labelled at the same time.
     Raises:
         AlignmentError: a trace's tokens do not spell its text; the trace is named.
     """
-    for trace in traces:
-        text = thinking_text(tokenizer, trace.token_ids[trace.n_prompt :])
-        spans = annotator.label(text)
+    found = in_order(annotator.label, reasoning_texts(traces, tokenizer), workers)
+    bar = tqdm(zip(traces, found, strict=True), f"labels by {annotator.name}", len(traces), unit="trace", mininterval=1)
+    for trace, spans in bar:
         tokens = trace_token_spans(tokenizer, trace, [(span.start, span.end) for span in spans])
         yield [
             Sentence(trace.id, index, span.start, span.end, first, last, span.label, annotator.name)

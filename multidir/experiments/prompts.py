@@ -1,10 +1,11 @@
-"""Reads a set of problems and splits it once, evenly over the categories."""
+"""Reads and writes sets of problems, and splits one once, evenly over the categories."""
 
 from __future__ import annotations
 
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import numpy as np
 from multidir import resources
 from multidir.errors import DesignError, FormatError
 from multidir.records.text import Prompt
+from multidir.store.rows import write_rows
 
 
 def read_prompts(source: str) -> list[Prompt]:
@@ -37,6 +39,12 @@ def read_prompts(source: str) -> list[Prompt]:
     if len(set(ids)) < len(ids):
         raise FormatError(f"{file}: these ids repeat: {', '.join(sorted({i for i in ids if ids.count(i) > 1}))}")
     return prompts
+
+
+def write_prompts(file: Path, prompts: Sequence[Prompt]) -> None:
+    """Write problems in the form that `read_prompts` reads."""
+    rows = ({"id": p.id, "category": p.category, "problem": p.text, "answer": p.answer} for p in prompts)
+    write_rows(file, rows)
 
 
 def split_prompts(prompts: Sequence[Prompt], per_category: Mapping[str, int], seed: int) -> dict[str, list[Prompt]]:

@@ -37,12 +37,17 @@ class Taxonomy:
     version: str
     about: str
     labels: tuple[Label, ...]
+    worked: tuple[tuple[str, str], ...] = ()
+    """Sentences of an example trace, each with its label."""
 
     def __post_init__(self) -> None:
-        """Refuse fewer than two labels and repeated names."""
+        """Refuse fewer than two labels, repeated names, and an example with other labels."""
         names = self.names
         if len(names) < 2 or len(set(names)) < len(names):
             raise ConfigError(f"taxonomy {self.name!r} needs at least two labels with different names, got {names}")
+        strange = sorted({label for _, label in self.worked} - set(names))
+        if strange:
+            raise ConfigError(f"taxonomy {self.name!r}: its worked example has labels it lacks: {', '.join(strange)}")
 
     @property
     def names(self) -> tuple[str, ...]:

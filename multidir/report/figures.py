@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from multidir.report.agreement_figures import agreement_scores, confusion_matrix
 from multidir.report.control_figures import random_spread, rates_by_cause
 from multidir.report.direction_figures import direction_geometry, projection_histogram, projection_separation
 from multidir.report.dose_figures import dose_curves, transfer_matrix
@@ -10,6 +11,8 @@ from multidir.report.plot import Plot, save
 
 __all__ = [
     "Plot",
+    "agreement_scores",
+    "confusion_matrix",
     "direction_geometry",
     "dose_curves",
     "offset_grid",

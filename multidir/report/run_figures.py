@@ -13,6 +13,10 @@ from multidir.store.runs import Run
 
 FIGURES: dict[str, tuple[tuple[str, Callable[[pd.DataFrame], Plot]], ...]] = {
     "train/directions": (("directions.csv", figures.direction_geometry),),
+    "analysis/agreement": (
+        ("confusion.csv", figures.confusion_matrix),
+        ("agreement.csv", figures.agreement_scores),
+    ),
     "analysis/causes": (("rates.csv", figures.rates_by_cause),),
     "analysis/separation": (
         ("separation.csv", figures.projection_separation),

@@ -78,7 +78,7 @@ def fingerprint_model(folder: Path) -> str:
 def _cached_sha256(file: Path) -> str:
     status = file.stat()
     key = sha256_bytes(str(file.resolve()).encode())
-    entry = _cache_folder() / f"{key[:32]}.json"
+    entry = cache_folder() / "hashes" / f"{key[:32]}.json"
     stamp = [status.st_size, status.st_mtime_ns]
     try:
         known = json.loads(entry.read_bytes())
@@ -94,10 +94,11 @@ def _cached_sha256(file: Path) -> str:
     return digest
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """What multidir remembers between runs: `MULTIDIR_CACHE`, or `multidir` in the user's cache folder."""
     named = os.environ.get("MULTIDIR_CACHE")
     base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return (Path(named) if named else base / "multidir") / "hashes"
+    return Path(named) if named else base / "multidir"
 
 
 @cache

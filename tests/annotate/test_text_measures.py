@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multidir.annotate.text_measures import CoherenceGate, coherent, distinct_2, longest_run, words, zlib_ratio
+from multidir.annotate.text_measures import CoherenceGate, coherent, distinct_2, longest_run, overlap, words, zlib_ratio
 from multidir.errors import ConfigError
 
 PROSE = (
@@ -65,3 +65,10 @@ def test_impossible_thresholds_are_refused() -> None:
         CoherenceGate(window=1)
     with pytest.raises(ConfigError, match="min_distinct_2 and min_zlib are shares"):
         CoherenceGate(min_zlib=40)
+
+
+def test_overlap_counts_common_word_quadruples() -> None:
+    assert overlap("One two three four five.", "one, two three FOUR five") == 1.0
+    assert overlap("one two three four five", "one two three four six") == pytest.approx(1 / 3)
+    assert overlap("one two three", "one two four") == 0.0
+    assert overlap("", "") == 1.0

@@ -17,6 +17,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("linalg", "stats"),
     ("records",),
     ("store",),
+    ("chat",),
     ("models",),
     ("annotate",),
     ("organism",),

@@ -48,6 +48,8 @@ def test_contradictions_are_refused() -> None:
         Taxonomy("t", "1", "", (COLD,))
     with pytest.raises(ConfigError, match="at least two labels with different names"):
         Taxonomy("t", "1", "", (COLD, COLD))
+    with pytest.raises(ConfigError, match="worked example has labels it lacks: mild"):
+        Taxonomy("t", "1", "", (COLD, WARM), (("It is five.", "mild"),))
     with pytest.raises(ConfigError, match="no label 'mild'; there are cold, warm"):
         Taxonomy("t", "1", "", (COLD, WARM))["mild"]
     with pytest.raises(ConfigError, match="no taxonomy 'ten'; there are six, binary"):
@@ -62,6 +64,12 @@ def test_contradictions_are_refused() -> None:
         ('format = 1\n[six]\nversion = "1"', "incomplete"),
         ('format = 1\n[six]\nversion = "1"\nabout = ""\nlabels = [{name = "a"}]', "incomplete"),
         ('format = 1\n[six]\nversion = "1"\nabout = ""\nlabels = [{name = 1}]', "incomplete"),
+        ('format = 1\n[six]\nversion = "1"\nabout = ""\nlabels = []\nlike = "ten"', "incomplete"),
+        ('format = 1\n[six]\nversion = "1"\nabout = ""\nlabels = []\nlike = "six"', "incomplete"),
+        (
+            'format = 1\nworked = ["a"]\n[six]\nversion = "1"\nabout = ""\nlabels = []\nworked = ["x", "y"]',
+            "incomplete",
+        ),
     ],
 )
 def test_broken_files_are_refused(text: str, message: str, tmp_path: Path) -> None:

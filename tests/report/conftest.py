@@ -21,6 +21,8 @@ DRAWINGS: dict[str, Drawing] = {
     "direction_geometry": (figures.direction_geometry, demo.geometry_table),
     "rates_by_cause": (figures.rates_by_cause, demo.cause_table),
     "projection_separation": (figures.projection_separation, demo.auroc_table),
+    "confusion_matrix": (figures.confusion_matrix, demo.confusion_table),
+    "agreement_scores": (figures.agreement_scores, demo.agreement_table),
     "projection_histogram": (figures.projection_histogram, demo.score_table),
 }
 

@@ -154,6 +154,39 @@ def score_table() -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
+LABELLED = {
+    ("deduction", "deduction"): 2363,
+    ("deduction", "uncertainty-estimation"): 133,
+    ("deduction", "backtracking"): 34,
+    ("uncertainty-estimation", "deduction"): 241,
+    ("uncertainty-estimation", "uncertainty-estimation"): 240,
+    ("uncertainty-estimation", "backtracking"): 46,
+    ("backtracking", "deduction"): 63,
+    ("backtracking", "uncertainty-estimation"): 28,
+    ("backtracking", "backtracking"): 123,
+}
+"""Sentences by what the reference and what the other annotator says."""
+
+
+def confusion_table() -> pd.DataFrame:
+    """Two annotators of three labels."""
+    return pd.DataFrame([(*pair, n) for pair, n in LABELLED.items()], columns=["reference", "other", "count"])
+
+
+def agreement_table() -> pd.DataFrame:
+    """Scores of the same, with invented intervals."""
+    rows = []
+    for label in dict.fromkeys(reference for reference, _ in LABELLED):
+        both = LABELLED[label, label]
+        said = sum(n for (_, other), n in LABELLED.items() if other == label)
+        true = sum(n for (reference, _), n in LABELLED.items() if reference == label)
+        row: dict[str, object] = {"label": label, "n_reference": true}
+        for name, share in (("precision", both / said), ("recall", both / true), ("f1", 2 * both / (said + true))):
+            row |= {name: share, f"{name}_low": share - 0.04, f"{name}_high": share + 0.03}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 @cache
 def all_plots() -> tuple[figures.Plot, ...]:
     """Every figure, from the tables above; drawn once."""
@@ -166,6 +199,8 @@ def all_plots() -> tuple[figures.Plot, ...]:
         figures.direction_geometry(geometry_table()),
         figures.rates_by_cause(cause_table()),
         figures.projection_separation(auroc_table()),
+        figures.confusion_matrix(confusion_table()),
+        figures.agreement_scores(agreement_table()),
         figures.projection_histogram(score_table()),
     )
 
@@ -232,6 +267,8 @@ def demo_page(extra_text: str = "") -> Page:
                 blocks.FactsBlock({"prompts": 200, "traces": 200, "sentences": "5,882", "backtracking": "476 (8.1%)"}),
                 trace_block(extra_text),
                 show["rates_by_cause"],
+                show["confusion_matrix"],
+                show["agreement_scores"],
             ),
         ),
         Section(

@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 
 from multidir.errors import ConfigError, FormatError
-from multidir.report import figures
+from multidir.report import figures, words
 from multidir.report.style import BASE, CARD, REASONING
 from tests.report import demo
 from tests.report.conftest import DRAWINGS, Drawing, drawn
@@ -96,6 +96,7 @@ def test_a_table_without_any_score_draws_and_never_shows_zero(drawing: Drawing) 
         "length",
         "cosine_between_roles",
     }
+    numbers |= {"count", *(f"{n}{end}" for n in ("precision", "recall", "f1") for end in ("", "_low", "_high"))}
     numbers |= {"keyword_share", "length_low", "length_high", "cosine_low", "cosine_high"}
     frame = table()
     frame[[column for column in frame if column in numbers]] = np.nan
@@ -111,7 +112,7 @@ def test_a_table_without_any_score_draws_and_never_shows_zero(drawing: Drawing) 
 def test_numbers_that_are_not_numbers_are_refused(drawing: Drawing) -> None:
     function, table = drawing
     frame = table()
-    column = next(c for c in ("low", "length", "projection") if c in frame)
+    column = next(c for c in ("low", "length", "projection", "count", "f1") if c in frame)
     frame[column] = "many"
     with pytest.raises(FormatError, match=f"column {column} must hold numbers"):
         function(frame)
@@ -400,3 +401,30 @@ def test_an_unlabelled_sentence_is_not_taken_for_a_negative() -> None:
     scores.loc[0, "before_backtracking"] = None
     with pytest.raises(FormatError, match="before_backtracking must be true or false in every row"):
         figures.projection_histogram(scores)
+
+
+def test_confusion_writes_every_count_into_its_field_and_names_the_worst() -> None:
+    plot = drawn("confusion_matrix")
+    fields = {(round(t.get_position()[1]), round(t.get_position()[0])): t.get_text() for t in plot.figure.axes[0].texts}
+    order = ["deduction", "uncertainty-estimation", "backtracking"]  # by how often the reference says it
+    assert fields == {
+        (order.index(a), order.index(b)): f"{n}\n{words.percent(n / sum(demo.LABELLED[a, c] for c in order))}"
+        for (a, b), n in demo.LABELLED.items()
+    }
+    assert "83% of 3271 sentences the same label" in plot.reading
+    assert "uncertainty-estimation by the reference is deduction by the other (241 sentences)" in plot.reading
+
+
+def test_an_empty_field_stays_empty_and_full_agreement_is_said() -> None:
+    table = demo.confusion_table()
+    table.loc[table["reference"] != table["other"], "count"] = 0
+    plot = figures.confusion_matrix(table)
+    assert len(plot.figure.axes[0].texts) == 3
+    assert plot.reading == "Both annotators give all 2726 sentences the same label."
+
+
+def test_scores_are_drawn_where_they_are() -> None:
+    table, lines = demo.agreement_table(), _lines(drawn("agreement_scores").figure.axes[0])
+    for row in table.itertuples():
+        for name in ("precision", "recall", "f1"):
+            assert _xy(lines[f"{row.label} {name}"])[0, 0] == getattr(row, name)
