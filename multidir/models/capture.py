@@ -18,6 +18,7 @@ from multidir.models.blocks import check_site, decoder
 from multidir.models.hooks import ResidualFn, residual_hooks
 from multidir.models.language_model import LanguageModel
 from multidir.records.site import Site
+from multidir.store.portions import portions
 
 STRETCH = 16
 """Batches are formed within stretches of this many batches' tokens: enough for sequences of like length to meet."""
@@ -33,6 +34,7 @@ def capture(
     sites: Sequence[Site],
     batch_tokens: int = 8192,
     done: Collection[int] = frozenset(),
+    ahead: int | None = None,
 ) -> Iterator[tuple[int, dict[Site, Tensor]]]:
     """Yield each sequence's index and its residual stream at every site, in input order.
 
@@ -44,6 +46,8 @@ def capture(
         batch_tokens: tokens of a batch, padding included; a longer sequence is a batch by itself.
         done: indices that are not needed again. Batches keep their shape without them, so that a
             capture that was interrupted yields the same bits as one that was not.
+        ahead: tokens of a stretch of the input in which sequences of like length are brought together and which is
+            held in memory as a whole; 16 batches when none. No batch is larger.
     Returns:
         Tensors (t, d) on the CPU in the model's dtype, each owning its memory.
     Raises:
@@ -52,7 +56,8 @@ def capture(
     """
     wanted = sorted(set(sites))
     _check(lm, sequences, wanted, batch_tokens)
-    return _capture(lm, sequences, wanted, batch_tokens, frozenset(done))
+    stretch = STRETCH * batch_tokens if ahead is None else max(1, ahead)
+    return _capture(lm, sequences, wanted, min(batch_tokens, stretch), frozenset(done), stretch)
 
 
 def _check(lm: LanguageModel, sequences: Sequence[Sequence[int]], sites: Sequence[Site], batch_tokens: int) -> None:
@@ -85,10 +90,15 @@ def check_sequences(lm: LanguageModel, sequences: Sequence[Sequence[int]], extra
 
 
 def _capture(
-    lm: LanguageModel, sequences: Sequence[Sequence[int]], sites: list[Site], batch_tokens: int, done: frozenset[int]
+    lm: LanguageModel,
+    sequences: Sequence[Sequence[int]],
+    sites: list[Site],
+    batch_tokens: int,
+    done: frozenset[int],
+    ahead: int,
 ) -> Iterator[tuple[int, dict[Site, Tensor]]]:
     lengths = [len(ids) for ids in sequences]
-    for stretch in stretches(lengths, batch_tokens * STRETCH):
+    for stretch in portions(lengths, ahead):
         if done.issuperset(stretch):
             continue
         found: dict[int, dict[Site, Tensor]] = {}
@@ -98,20 +108,6 @@ def _capture(
         for index in stretch:
             if index in found:
                 yield index, found.pop(index)
-
-
-def stretches(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
-    """Cut the input order into runs of about `tokens` tokens; depends on nothing but the lengths."""
-    run: list[int] = []
-    held = 0
-    for index, length in enumerate(lengths):
-        if run and held + length > tokens:
-            yield run
-            run, held = [], 0
-        run.append(index)
-        held += length
-    if run:
-        yield run
 
 
 def length_batches(lengths: Sequence[int], indices: Sequence[int], tokens: int) -> Iterator[list[int]]:

@@ -77,7 +77,7 @@ def _sums(
     windows = replace(windows, first=windows.first[order], trace=windows.trace[order], label=windows.label[order])
     sums, counts = {}, None
     for role, site in store.spec.keys:
-        read = partial(store.rows, role, site)
+        read = partial(store.passing_rows, role, site)
         found, n = grouped_sums(windows, group[order], s * g, store.d, read)
         sums[role, site], counts = found.reshape(s, g, store.d), n.reshape(s, g)
     return sums, counts
