@@ -7,9 +7,11 @@ from multidir.report.direction_figures import direction_geometry, projection_his
 from multidir.report.dose_figures import dose_curves, transfer_matrix
 from multidir.report.offset_figures import offset_grid
 from multidir.report.plot import Plot, save
+from multidir.report.store_figures import channel_sizes, token_norms
 
 __all__ = [
     "Plot",
+    "channel_sizes",
     "direction_geometry",
     "dose_curves",
     "offset_grid",
@@ -18,5 +20,6 @@ __all__ = [
     "random_spread",
     "rates_by_cause",
     "save",
+    "token_norms",
     "transfer_matrix",
 ]

@@ -22,6 +22,8 @@ DRAWINGS: dict[str, Drawing] = {
     "rates_by_cause": (figures.rates_by_cause, demo.cause_table),
     "projection_separation": (figures.projection_separation, demo.auroc_table),
     "projection_histogram": (figures.projection_histogram, demo.score_table),
+    "token_norms": (figures.token_norms, demo.norm_shares),
+    "channel_sizes": (figures.channel_sizes, demo.channels),
 }
 
 
