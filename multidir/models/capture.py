@@ -120,12 +120,12 @@ def length_batches(lengths: Sequence[int], indices: Sequence[int], tokens: int) 
 
 
 def right_padded(sequences: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
-    """Ids (b, t) filled up on the right, and explicit position ids of the same shape."""
+    """Ids (b, t) filled up on the right, and explicit position ids (1, t): those that transformers takes by itself."""
     width = max(len(ids) for ids in sequences)
     ids = torch.full((len(sequences), width), pad, dtype=torch.long)
     for row, sequence in enumerate(sequences):
         ids[row, : len(sequence)] = torch.as_tensor(sequence, dtype=torch.long)
-    return ids, torch.arange(width).expand(len(sequences), width)
+    return ids, torch.arange(width)[None]
 
 
 @torch.inference_mode()
