@@ -111,10 +111,6 @@ class ActivationStore(StoreContents):
         """Stored bits of chosen rows: uint16 for bfloat16, else the floats themselves; (m, d), in `out` if given."""
         return self._gather.raw(self.key(role, site), as_index(index, self.n_rows), out)
 
-    def passing_rows(self, role: Role, site: Site, rows: IntArray) -> FloatArray:
-        """The same for one piece of a pass that goes upward, in bounded memory: shards behind it are let go."""
-        return self._gather.passing(self.key(role, site), rows)
-
     def mapped(self, key: Key) -> Iterator[np.ndarray[Any, Any]]:
         """(rows, d) raw activations of shard after shard; each is let go before the next one comes."""
         for shard in self.shards:
@@ -206,8 +202,19 @@ class ActivationStore(StoreContents):
         windows = self.windows(annotator, offsets)
         g = len(windows.labels)
         group = windows.trace * g + windows.label
-        sums, counts = grouped_sums(windows, group, self.n_traces * g, self.d, partial(self.passing_rows, role, site))
+        sums, counts = self.sum_windows(role, site, windows, group, self.n_traces * g)
         return WindowSums(sums.reshape(self.n_traces, g, self.d), counts.reshape(self.n_traces, g), windows.labels)
+
+    def sum_windows(
+        self, role: Role, site: Site, windows: Windows, group: IntArray, n_groups: int
+    ) -> tuple[FloatArray, IntArray]:
+        """Float64 sums (n_groups, d) of the rows of windows by their group, and row counts; see `grouped_sums`."""
+        read = partial(self._gather.passing, self.key(role, site))
+        try:
+            return grouped_sums(windows, group, n_groups, self.d, read)
+        finally:
+            for shard in self.shards:
+                shard.release()
 
     def label_sums(self, role: Role, site: Site, annotator: str) -> WindowSums:
         """Sums stored with the labels, by shard and label: a difference of means without reading rows.

@@ -59,10 +59,10 @@ class Gather:
 
     def passing(self, key: Key, rows: IntArray) -> FloatArray:
         """The same for one piece of a pass that goes upward: shards that lie behind it leave the process's memory."""
-        found = self.values(key, rows)
-        for shard in self._shards[: np.searchsorted(self._starts, rows.min(initial=0), side="right") - 1]:
+        behind = np.searchsorted(self._starts, rows.min(), side="right") - 1 if len(rows) else 0
+        for shard in self._shards[:behind]:
             shard.release()
-        return found
+        return self.values(key, rows)
 
     def stretch(self, key: Key, begin: int, end: int) -> FloatArray:
         """(end - begin, d) float32 of consecutive rows."""

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from multidir.records.site import Site
-from multidir.records.text import Trace
+from multidir.records.text import Sentence, Trace
 from multidir.store.activations import ActivationStore, StoreSpec
 
 D = 4096
@@ -59,6 +59,16 @@ def lengths_of_traces(seed: int) -> Iterator[int]:
     rng = np.random.default_rng(seed)
     while True:
         yield int(np.clip(rng.lognormal(7.5, 0.6), 200, 8000))
+
+
+def sentences_of(store: ActivationStore, length: int) -> list[Sentence]:
+    """Sentences of equal length with random labels over every trace."""
+    rng = np.random.default_rng(6)
+    return [
+        Sentence(info.id, i, 10 * i, 10 * i + 10, at, at + length, "abc"[rng.integers(3)], "rule/1")
+        for info in store.traces
+        for i, at in enumerate(range(0, info.n_tokens - length + 1, length))
+    ]
 
 
 def constant(n: int) -> Iterator[int]:
