@@ -23,6 +23,8 @@ class Compute:
     """Sequences that are generated together."""
     batch_tokens: int = 16384
     """Tokens of one forward pass while activations are captured."""
+    compile_blocks: bool = False
+    """Compile the model's blocks while activations are captured, on a GPU only; the last bits then differ."""
 
     def __post_init__(self) -> None:
         """Refuse batches of nothing."""

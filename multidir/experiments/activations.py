@@ -67,14 +67,22 @@ def capture_store(
         raise DesignError(f"none of {len(traces)} traces can be read by every model; the first reason: {first}")
     spec = _spec(models, special_map, sites, dtype, shard_rows)
     usable = [trace for trace in traces if trace.id in readings]
-    source = _source(usable, skipped, compute.batch_tokens)
+    source = _source(usable, skipped, compute)
     with ActivationStore.create(path, spec, usable, source) as writer:
         missing = {trace.id for trace in writer.missing}
         done = {index for index, trace in enumerate(usable) if trace.id not in missing}
         # a stretch is never more than a shard, so that the model is not further ahead of the disk than that
         ahead = min(STRETCH * compute.batch_tokens, spec.shard_rows)
         streams = [
-            capture(lm, [readings[trace.id][role] for trace in usable], sites, compute.batch_tokens, done, ahead)
+            capture(
+                lm,
+                [readings[trace.id][role] for trace in usable],
+                sites,
+                compute.batch_tokens,
+                done,
+                ahead,
+                compute.compile_blocks,
+            )
             for role, lm in models.items()
         ]
         bar = tqdm(total=len(usable), initial=len(done), desc="activations", unit="trace", mininterval=1)
@@ -161,8 +169,8 @@ def _spec(
     )
 
 
-def _source(traces: Sequence[Trace], skipped: dict[str, str], batch_tokens: int) -> dict[str, Any]:
-    """Where the traces came from: who wrote them, to which prompts, with which settings."""
+def _source(traces: Sequence[Trace], skipped: dict[str, str], compute: Compute) -> dict[str, Any]:
+    """Where the traces came from: who wrote them, to which prompts, with which settings, and how they were read."""
     prompts = sorted({(trace.prompt_id, trace.token_ids[: trace.n_prompt]) for trace in traces})
     samplings = {sha256_json(found): found for found in map(_without_seed, traces)}
     return {
@@ -171,7 +179,8 @@ def _source(traces: Sequence[Trace], skipped: dict[str, str], batch_tokens: int)
         "written_by": sorted({trace.model for trace in traces}),
         "sampling": [samplings[key] for key in sorted(samplings)],
         "skipped": skipped,
-        "batch_tokens": batch_tokens,
+        "batch_tokens": compute.batch_tokens,
+        "compiled": compute.compile_blocks,
     }
 
 

@@ -8,13 +8,14 @@ therefore made from fixed stretches of the input, whatever has been captured bef
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import torch
 from torch import Tensor
 
 from multidir.errors import AlignmentError, ConfigError
 from multidir.models.blocks import check_site, decoder
+from multidir.models.device import Drain, compiled_blocks
 from multidir.models.hooks import ResidualFn, residual_hooks
 from multidir.models.language_model import LanguageModel
 from multidir.records.site import Site
@@ -35,6 +36,7 @@ def capture(
     batch_tokens: int = 8192,
     done: Collection[int] = frozenset(),
     ahead: int | None = None,
+    compiled: bool = False,
 ) -> Iterator[tuple[int, dict[Site, Tensor]]]:
     """Yield each sequence's index and its residual stream at every site, in input order.
 
@@ -48,6 +50,7 @@ def capture(
             capture that was interrupted yields the same bits as one that was not.
         ahead: tokens of a stretch of the input in which sequences of like length are brought together and which is
             held in memory as a whole; 16 batches when none. No batch is larger.
+        compiled: run compiled blocks on a GPU; the last bits then differ. Nothing happens on a CPU.
     Returns:
         Tensors (t, d) on the CPU in the model's dtype, each owning its memory.
     Raises:
@@ -57,7 +60,7 @@ def capture(
     wanted = sorted(set(sites))
     _check(lm, sequences, wanted, batch_tokens)
     stretch = STRETCH * batch_tokens if ahead is None else max(1, ahead)
-    return _capture(lm, sequences, wanted, min(batch_tokens, stretch), frozenset(done), stretch)
+    return _capture(lm, sequences, wanted, min(batch_tokens, stretch), frozenset(done), stretch, compiled)
 
 
 def _check(lm: LanguageModel, sequences: Sequence[Sequence[int]], sites: Sequence[Site], batch_tokens: int) -> None:
@@ -96,18 +99,23 @@ def _capture(
     batch_tokens: int,
     done: frozenset[int],
     ahead: int,
+    compiled: bool,
 ) -> Iterator[tuple[int, dict[Site, Tensor]]]:
-    lengths = [len(ids) for ids in sequences]
-    for stretch in portions(lengths, ahead):
-        if done.issuperset(stretch):
-            continue
-        found: dict[int, dict[Site, Tensor]] = {}
-        for batch in length_batches(lengths, stretch, batch_tokens):
-            if not done.issuperset(batch):
-                found |= _run(lm, sequences, batch, sites, done)
-        for index in stretch:
-            if index in found:
-                yield index, found.pop(index)
+    lengths, drain = [len(ids) for ids in sequences], Drain(lm.device)
+    with ExitStack() as stack:
+        if compiled and lm.device.type == "cuda":
+            stack.enter_context(compiled_blocks(lm.model, sites[-1].layer))
+        for stretch in portions(lengths, ahead):
+            if done.issuperset(stretch):
+                continue
+            found: dict[int, dict[Site, Tensor]] = {}
+            for batch in length_batches(lengths, stretch, batch_tokens):
+                if not done.issuperset(batch):
+                    found |= _run(lm, sequences, batch, sites, done, drain)
+            drain.wait()
+            for index in stretch:
+                if index in found:
+                    yield index, found.pop(index)
 
 
 def length_batches(lengths: Sequence[int], indices: Sequence[int], tokens: int) -> Iterator[list[int]]:
@@ -130,16 +138,23 @@ def right_padded(sequences: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, 
 
 @torch.inference_mode()
 def _run(
-    lm: LanguageModel, sequences: Sequence[Sequence[int]], batch: list[int], sites: list[Site], done: frozenset[int]
+    lm: LanguageModel,
+    sequences: Sequence[Sequence[int]],
+    batch: list[int],
+    sites: list[Site],
+    done: frozenset[int],
+    drain: Drain,
 ) -> dict[int, dict[Site, Tensor]]:
+    """Rows of one batch by sequence and site; from a GPU they are there once the drain has been waited for."""
     ids, positions = right_padded([sequences[index] for index in batch], lm.pad_id)
+    wanted = [0 if index in done else len(sequences[index]) for index in batch]
     found: dict[int, dict[Site, Tensor]] = {index: {} for index in batch if index not in done}
 
     def keep(site: Site) -> ResidualFn:
         def read(hidden: Tensor) -> None:
-            for row, index in enumerate(batch):
+            for index, rows in zip(batch, drain.rows(hidden, wanted), strict=True):
                 if index in found:
-                    found[index][site] = hidden[row, : len(sequences[index])].to("cpu", copy=True)
+                    found[index][site] = rows
             if site == sites[-1]:
                 raise _Enough
 
