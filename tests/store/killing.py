@@ -16,6 +16,7 @@ import shutil
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -49,8 +50,11 @@ def write(path: Path) -> None:
 
 def capture(folder: Path) -> Work:
     """Both models of a pair, at two sites, from their checkpoints to the labels."""
+    from tqdm import tqdm
+
     from tests.experiments.tiny_store import capture_tiny, save_pair
 
+    tqdm.set_lock(threading.RLock())  # its own lock is shared by forked processes, and stays locked when one is killed
     pair = save_pair(folder)
     return lambda path: capture_tiny(path, pair, TRACES, SENTENCES, SHARD_ROWS)
 
