@@ -19,7 +19,7 @@ from multidir.models.capture import STRETCH, capture
 from multidir.models.describe import describe
 from multidir.models.load import LanguageModel, load_model
 from multidir.models.pipeline import prefetch
-from multidir.models.special import SpecialMap
+from multidir.models.special import SpecialMap, differing_ids
 from multidir.records.pair import Pair
 from multidir.records.site import Site
 from multidir.records.text import Sentence, Trace
@@ -133,8 +133,9 @@ def readable(
     """The ids each model reads for each trace, and the reason for every trace that some model cannot read."""
     readings: dict[str, dict[Role, tuple[int, ...]]] = {}
     skipped: dict[str, str] = {}
+    unmapped = _unmapped(models, special_map)
     for trace in traces:
-        reasons = dict.fromkeys(_reasons(trace, models, special_map))
+        reasons = dict.fromkeys(_reasons(trace, models, special_map, unmapped))
         if reasons:
             skipped[trace.id] = "; ".join(reasons)
         else:
@@ -144,7 +145,23 @@ def readable(
     return readings, skipped
 
 
-def _reasons(trace: Trace, models: dict[Role, LanguageModel], special_map: SpecialMap) -> Iterator[str]:
+def _unmapped(models: dict[Role, LanguageModel], special_map: SpecialMap) -> dict[int, str]:
+    """Ids that mean something else to the base model, and that the special map does not cover, with the reason."""
+    if len(models) < 2:
+        return {}
+    found = differing_ids(models["reasoning"].tokenizer, models["base"].tokenizer)
+    return {
+        index: f"token {index} is {theirs!r} to the reasoning model and {ours or 'nothing'!r} to the base model: the "
+        "special map has to say what the base model reads"
+        for index, (theirs, ours) in found.items()
+        if index not in special_map.table
+    }
+
+
+def _reasons(
+    trace: Trace, models: dict[Role, LanguageModel], special_map: SpecialMap, unmapped: dict[int, str]
+) -> Iterator[str]:
+    yield from (unmapped[index] for index in sorted(unmapped.keys() & set(trace.token_ids)))
     for role, lm in models.items():
         table = special_map if role == "base" else SpecialMap()
         yield from table.problems(trace.token_ids, lm.vocab_size)

@@ -22,7 +22,7 @@ Key = tuple[Role, Site]
 
 
 def dataset_name(key: Key) -> str:
-    """HDF5 name of a set of activations below `acts`, `norms` and `moments`."""
+    """HDF5 name of a set of activations below `acts`, and of their sums below `sums`."""
     return f"{key[0]}/{key[1]}"
 
 

@@ -5,21 +5,26 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
 
 from multidir.errors import ConfigError, DesignError, FormatError
 from multidir.experiments import activations
 from multidir.experiments.activations import left_out, put_sentences
 from multidir.models.load import load_model
 from multidir.records.pair import Pair
+from multidir.store import writer
 from multidir.store.activations import ActivationStore
 from multidir.store.link import continue_store
 from tests.experiments.tiny_store import SITES, capture_tiny, renamed, save_pair
+from tests.models.tiny import tiny_tokenizer
 from tests.store.stores import ANNOTATOR, LENGTHS, folder_bytes, make_sentences, make_traces
 
 TRACES = make_traces(LENGTHS)
@@ -80,6 +85,27 @@ def test_an_interrupted_capture_goes_on_to_the_same_bytes(
     assert folder_bytes(tmp_path / "s") == folder_bytes(tmp_path / "whole")
 
 
+def test_the_model_computes_while_a_shard_is_written(
+    pair: Pair, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    further, real_capture, real_write, waited = threading.Event(), activations.capture, writer.write_shard, []
+
+    def watched(*arguments: object) -> object:
+        for found in real_capture(*arguments):
+            if found[0] > 1:  # the first shard holds traces 0 and 1
+                further.set()
+            yield found
+
+    def slow(*arguments: object) -> object:
+        waited.append(further.wait(timeout=60))
+        return real_write(*arguments)
+
+    monkeypatch.setattr(activations, "capture", watched)
+    monkeypatch.setattr(writer, "write_shard", slow)
+    capture_tiny(tmp_path / "s", pair, TRACES)
+    assert waited[0]
+
+
 def test_the_manifest_says_what_made_it_and_not_where(pair: Pair, tmp_path: Path) -> None:
     store = capture_tiny(tmp_path / "s", pair, TRACES)
     facts = store.spec.models["reasoning"]
@@ -115,6 +141,26 @@ def test_special_tokens_are_mapped_and_what_cannot_be_is_left_out(
     assert store.spec.provenance == {"special_map": {"20": None, "60": 7}}
     with pytest.raises(DesignError, match=r"none of 1 traces can be read by every model; the first reason: token 9999"):
         capture_tiny(tmp_path / "t", mapped, [far])
+
+
+def test_a_token_that_means_something_else_to_the_base_model_has_to_be_mapped(tmp_path: Path) -> None:
+    changed = save_pair(tmp_path)
+    tokenizer = tiny_tokenizer(chat=False)
+    text = tokenizer.backend_tokenizer.to_str().replace('"<think>"', '"<|reserved_7|>"')
+    other = PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(text), bos_token="<bos>", eos_token="<eos>", pad_token="<pad>"
+    )
+    other.save_pretrained(tmp_path / "base")
+    think = tokenizer.convert_tokens_to_ids("<think>")
+    thinking = replace(TRACES[0], id="thinking", token_ids=(5, think, 6), n_prompt=1)
+    skipped = capture_tiny(tmp_path / "s", changed, [*TRACES, thinking]).manifest.sources[0]["skipped"]
+    assert skipped["thinking"] == (
+        f"token {think} is '<think>' to the reasoning model and '<|reserved_7|>' to the base model: the special "
+        "map has to say what the base model reads"
+    )
+    (tmp_path / "map.json").write_text(json.dumps({str(think): think}))
+    mapped = capture_tiny(tmp_path / "t", replace(changed, special_map=str(tmp_path / "map.json")), [thinking])
+    assert mapped.n_traces == 1
 
 
 def test_one_model_alone(pair: Pair, tmp_path: Path) -> None:
