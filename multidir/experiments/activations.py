@@ -189,7 +189,7 @@ def _spec(
 def _source(traces: Sequence[Trace], skipped: dict[str, str], compute: Compute) -> dict[str, Any]:
     """Where the traces came from: who wrote them, to which prompts, with which settings, and how they were read."""
     prompts = sorted({(trace.prompt_id, trace.token_ids[: trace.n_prompt]) for trace in traces})
-    samplings = {sha256_json(found): found for found in map(_without_seed, traces)}
+    samplings = {sha256_json(found): found for found in map(_settings, traces)}
     return {
         "traces": len(traces),
         "prompt_set": sha256_json(prompts),
@@ -201,5 +201,6 @@ def _source(traces: Sequence[Trace], skipped: dict[str, str], compute: Compute) 
     }
 
 
-def _without_seed(trace: Trace) -> dict[str, Any]:
-    return {name: value for name, value in trace.sampling.items() if name != "seed"}
+def _settings(trace: Trace) -> dict[str, Any]:
+    """Sampling without what differs from trace to trace."""
+    return {name: value for name, value in trace.sampling.items() if name not in ("seed", "rollout")}

@@ -67,8 +67,11 @@ class StoreWriter:
             raise explain(error, self.path) from error
         self._lock = FolderLock(self.path, "activation store")
         try:
-            self._manifest = self._begin(dict(source or {}))
-            stored = self._stored(traces)
+            found = self._found()
+            stored = self._stored(found, traces)
+            self._manifest = replace(found, complete=False).with_source(dict(source or {}))
+            self._manifest.save(self.path)
+            remove_debris(self.path, self._manifest)
         except BaseException:
             self._lock.release()
             raise
@@ -78,25 +81,20 @@ class StoreWriter:
         self._buffer = ShardBuffer(spec)
         self._open = True
 
-    def _begin(self, source: dict[str, Any]) -> StoreManifest:
-        """The manifest to continue, marked as being written; debris of an interrupted writer is removed."""
-        if (self.path / MANIFEST).exists():
-            manifest = StoreManifest.load(self.path)
-            _check_same_spec(self.path, manifest.spec, self.spec)
-            if problems := missing_shards(self.path, manifest):
-                raise FormatError(f"store {self.path} cannot be continued: {'; '.join(problems)}; restore the files")
-            manifest = replace(manifest, complete=False)
-        else:
-            manifest = StoreManifest(self.spec, versions())
-        manifest = manifest.with_source(source)
-        manifest.save(self.path)
-        remove_debris(self.path, manifest)
+    def _found(self) -> StoreManifest:
+        """The manifest to continue, or a new one."""
+        if not (self.path / MANIFEST).exists():
+            return StoreManifest(self.spec, versions())
+        manifest = StoreManifest.load(self.path)
+        _check_same_spec(self.path, manifest.spec, self.spec)
+        if problems := missing_shards(self.path, manifest):
+            raise FormatError(f"store {self.path} cannot be continued: {'; '.join(problems)}; restore the files")
         return manifest
 
-    def _stored(self, traces: Sequence[Trace]) -> set[str]:
+    def _stored(self, manifest: StoreManifest, traces: Sequence[Trace]) -> set[str]:
         """Ids of the given traces that whole shards hold; the same id with other tokens is another trace."""
         given, found = {trace.id: trace for trace in traces}, set()
-        for shard in self._manifest.shards:
+        for shard in manifest.shards:
             table = read_columns(self.path / shard.file, ["traces/id", "traces/offsets", "tokens/id"])
             ends = table["traces/offsets"]
             for name, start, end in zip(as_texts(table["traces/id"]), ends[:-1], ends[1:], strict=True):

@@ -258,9 +258,10 @@ def test_an_id_names_one_trace_only(made: Made) -> None:
     first = made.traces[0]
     with ActivationStore.create(made.store.path, spec(), [first]) as writer:
         assert writer.missing == ()
-    other = replace(first, token_ids=(*first.token_ids[:-1], 999))
+    other, before = replace(first, token_ids=(*first.token_ids[:-1], 999)), folder_bytes(made.store.path)
     with pytest.raises(ConfigError, match=r"trace t0 is in .* with other tokens; new traces need new ids or seeds"):
-        ActivationStore.create(made.store.path, spec(), [other])
+        ActivationStore.create(made.store.path, spec(), [other], {"prompt_set": "x"})
+    assert folder_bytes(made.store.path) == before
 
 
 def test_sources_are_kept_once_each(tmp_path: Path) -> None:
