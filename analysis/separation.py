@@ -24,6 +24,8 @@ class Science:
 
     label: str = "backtracking"
     """The behaviour."""
+    annotator: str = ""
+    """Whose labels; empty where the store has those of one annotator only."""
     windows: tuple[str, ...] = ("-13:-8",)
     """Token offsets first:last, both included, counted from the sentence's first token (0)."""
     folds: int = 5
@@ -39,7 +41,7 @@ class Config:
     """Settings of this recipe."""
 
     activations: Path
-    """Run folder of data/activations."""
+    """Run folder of data/activations or data/relabel, or a store."""
     science: Science = field(default_factory=Science)
     compute: Compute = field(default_factory=Compute)
 
@@ -49,7 +51,7 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "analysis/separation")
     if run.complete:
         return run.path
-    from multidir.experiments.directions import only_annotator, parse_window
+    from multidir.experiments.directions import choose_annotator, parse_window
     from multidir.experiments.results import Results, save_results
     from multidir.experiments.separation import best_separation, separation_table
     from multidir.report.run_figures import save_figures
@@ -57,9 +59,10 @@ def main(cfg: Config) -> Path:
 
     with run:
         s = cfg.science
-        store = ActivationStore.open(cfg.activations / "store")
+        store = ActivationStore.open(cfg.activations, verify=True)
         windows = [parse_window(text) for text in s.windows]
-        table, scores = separation_table(store, only_annotator(store), s.label, windows, s.folds, s.draws, s.seed)
+        annotator = choose_annotator(store, s.annotator)
+        table, scores = separation_table(store, annotator, s.label, windows, s.folds, s.draws, s.seed)
         save_results(run, Results({"separation": table, "scores": scores}, best_separation(table)))
         save_figures(run, "analysis/separation")
     return run.path

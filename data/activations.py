@@ -2,9 +2,11 @@
 
 Both models read the same token ids (special tokens that the base model does not know are replaced one by
 one; a trace for which that is impossible is skipped and counted). The forward pass stops after the last
-block that is captured. Labels go into the same store and can be replaced later.
+block that is captured. Labels go into the same store; `data/relabel` adds those of another judge later.
 
     multidir run data/activations --traces runs/data/traces/... --labels runs/data/annotate/... --sites L10
+
+With `--extends` the store of an earlier run is taken over, without a copy, and the new traces are added to it.
 
 Writes store/, an activation store (see data/README.md). Seconds on the tiny pair; resumable.
 """
@@ -31,6 +33,8 @@ class Science:
     """Where: `L10`, `L10.resid_post`, `L10.resid_pre`."""
     store_dtype: Literal["bfloat16", "float16", "float32"] = "bfloat16"
     """Type of the numbers on disk."""
+    label_window: str = "-13:-8"
+    """Token offsets first:last from a sentence's start over which sums per label are stored with the labels."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +43,10 @@ class Config:
 
     traces: Path
     """Run folder with traces.jsonl."""
-    labels: Path
-    """Run folder with sentences.jsonl; the same folder where a recipe writes both."""
+    labels: Path | None = None
+    """Run folder with sentences.jsonl; the same folder where a recipe writes both; none for no labels."""
+    extends: Path | None = None
+    """Run folder of this recipe, or a store, that the new store continues."""
     pair: Pair = TINY
     science: Science = field(default_factory=Science)
     compute: Compute = field(default_factory=Compute)
@@ -51,21 +57,24 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "data/activations")
     if run.complete:
         return run.path
-    from multidir.experiments.activations import capture_store
+    from multidir.experiments.activations import capture_store, left_out, put_sentences
+    from multidir.experiments.directions import parse_window
+    from multidir.store.link import continue_store
 
     with run:
+        window, folder = parse_window(cfg.science.label_window), run.file("store/manifest.json").parent
+        if cfg.extends is not None:
+            continue_store(cfg.extends, folder)
         store = capture_store(
-            run.file("store/manifest.json").parent,
+            folder,
             cfg.pair,
             cfg.compute,
             read_rows(cfg.traces / "traces.jsonl", Trace),
             tuple(Site.parse(text) for text in cfg.science.sites),
             cfg.science.store_dtype,
         )
-        kept = {trace.id for trace in store.traces}
-        sentences = [s for s in read_rows(cfg.labels / "sentences.jsonl", Sentence) if s.trace_id in kept]
-        store.put_labels(sentences[0].annotator if sentences else "none", sentences)
-        run.note(
-            headline=f"{store.n_rows} tokens of {store.n_traces} traces, {len(store.roles)} x {len(store.sites)} sites"
-        )
+        if cfg.labels is not None:
+            put_sentences(store, read_rows(cfg.labels / "sentences.jsonl", Sentence), window)
+        size = f"{store.n_rows} tokens of {store.n_traces} traces, {len(store.roles)} x {len(store.sites)} sites"
+        run.note(headline=f"{size}{left_out(store)}")
     return run.path

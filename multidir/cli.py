@@ -44,6 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     copy.add_argument("to", type=Path)
     show = commands.add_parser("show", help="say what a run folder, store, direction set or table holds")
     show.add_argument("path", type=Path)
+    show.add_argument("--verify", action="store_true", help="hash its files again and compare, as `verify` does")
+    show.add_argument("--figures", type=Path, metavar="FOLDER", help="draw its figures there, as SVG, PNG and CSV")
     verify = commands.add_parser("verify", help="hash a run's or a store's files again and compare")
     verify.add_argument("path", type=Path)
     return parser
@@ -87,10 +89,12 @@ def _cp(options: argparse.Namespace) -> int:
 
 
 def _show(options: argparse.Namespace) -> int:
-    from multidir.report.show import show
+    from multidir.report.show import draw_figures, show
 
     print(show(options.path))
-    return 0
+    if options.figures is not None:
+        print(*draw_figures(options.path, options.figures), sep="\n")
+    return _verify(options) if options.verify else 0
 
 
 def _verify(options: argparse.Namespace) -> int:

@@ -59,6 +59,8 @@ class Compute:
     """Tokens of one forward pass while activations are captured."""
     calls: Calls = field(default_factory=Calls)
     """Calls to a model behind an API."""
+    compile_blocks: bool = False
+    """Compile the model's blocks while activations are captured, on a GPU only; the last bits then differ."""
 
     def __post_init__(self) -> None:
         """Refuse batches of nothing."""

@@ -27,6 +27,8 @@ class Science:
 
     label: str = "backtracking"
     """The behaviour."""
+    annotator: str = ""
+    """Whose labels; empty where the store has those of one annotator only."""
     windows: tuple[str, ...] = ("-13:-8",)
     """Token offsets first:last, both included, counted from the sentence's first token (0)."""
     mean: Literal["token", "trace"] = "token"
@@ -44,7 +46,7 @@ class Config:
     """Settings of this recipe."""
 
     activations: Path
-    """Run folder of data/activations."""
+    """Run folder of data/activations or data/relabel, or a store."""
     science: Science = field(default_factory=Science)
     compute: Compute = field(default_factory=Compute)
 
@@ -61,9 +63,9 @@ def main(cfg: Config) -> Path:
 
     with run:
         s = cfg.science
-        store = ActivationStore.open(cfg.activations / "store")
+        store = ActivationStore.open(cfg.activations, verify=True)
         windows = [parse_window(text) for text in s.windows]
-        found = find_directions(store, s.label, windows, s.mean, s.reference, s.draws, s.seed)
+        found = find_directions(store, s.label, windows, s.mean, s.reference, s.draws, s.seed, s.annotator)
         save_directions(run.file("directions.safetensors"), found.directions)
         write_json_atomic(run.file("norms.json"), found.mean_norms)
         save_results(run, Results({"directions": found.table}, found.headline))

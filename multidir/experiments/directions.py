@@ -47,17 +47,17 @@ def parse_window(text: str) -> Offsets:
     return window
 
 
-def only_annotator(store: ActivationStore) -> str:
-    """The annotator of a store that has one.
+def choose_annotator(store: ActivationStore, name: str = "") -> str:
+    """The annotator of that name, or the only one when there is no name.
 
     Raises:
-        ConfigError: it has none or several.
+        ConfigError: there is no such annotator, or a name is needed because there are several.
     """
-    if len(store.annotators) != 1:
-        raise ConfigError(
-            f"{store.path} holds labels of {', '.join(store.annotators) or 'nobody'}; one annotator is needed"
-        )
-    return store.annotators[0]
+    there = store.annotators
+    if name in there or (not name and len(there) == 1):
+        return name or there[0]
+    wanted = f"not of {name}" if name else "so name one: --annotator" if there else "so put some with data/relabel"
+    raise ConfigError(f"{store.path} holds labels of {', '.join(there) or 'nobody'}, {wanted}")
 
 
 def find_directions(
@@ -68,13 +68,14 @@ def find_directions(
     reference: Reference,
     draws: int,
     seed: int,
+    annotator: str = "",
 ) -> Found:
     """Difference of means for every role, site and window of a store.
 
     Raises:
         DesignError: no sentence has the label, or none has a whole window.
     """
-    annotator = only_annotator(store)
+    annotator = choose_annotator(store, annotator)
     directions, rows = [], []
     for site in store.sites:
         for window in windows:

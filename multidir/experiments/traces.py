@@ -44,7 +44,7 @@ def write_traces(
     repair_tail(file)
     done = {trace.id: trace for trace in read_rows(file, Trace)} if file.exists() else {}
     jobs = [(p, r) for p in prompts for r in range(rollouts)]
-    todo = [(p, r) for p, r in jobs if f"{p.id}.{r}" not in done]
+    todo = [(p, r) for p, r in jobs if _trace_id(p, seed, r) not in done]
     with tqdm(total=len(jobs), initial=len(done), desc="reasoning traces", unit="trace", mininterval=1) as bar:
         for first in range(0, len(todo), batch_rows):
             batch = todo[first : first + batch_rows]
@@ -59,12 +59,17 @@ def write_traces(
             append_rows(file, traces)
             done |= {trace.id: trace for trace in traces}
             bar.update(len(traces))
-    return [done[f"{p.id}.{r}"] for p, r in jobs]
+    return [done[_trace_id(p, seed, r)] for p, r in jobs]
+
+
+def _trace_id(prompt: Prompt, seed: int, rollout: int) -> str:
+    """With the seed, so that traces of several runs can lie in one store."""
+    return f"{prompt.id}.{seed}.{rollout}"
 
 
 def _trace(lm: LanguageModel, prompt: Prompt, rollout: int, made: Generation, sampling: Sampling, seed: int) -> Trace:
     return Trace(
-        id=f"{prompt.id}.{rollout}",
+        id=_trace_id(prompt, seed, rollout),
         prompt_id=prompt.id,
         category=prompt.category,
         token_ids=made.token_ids,

@@ -8,16 +8,18 @@ therefore made from fixed stretches of the input, whatever has been captured bef
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import torch
 from torch import Tensor
 
 from multidir.errors import AlignmentError, ConfigError
 from multidir.models.blocks import check_site, decoder
+from multidir.models.device import Drain, compiled_blocks
 from multidir.models.hooks import ResidualFn, residual_hooks
 from multidir.models.language_model import LanguageModel
 from multidir.records.site import Site
+from multidir.store.portions import portions
 
 STRETCH = 16
 """Batches are formed within stretches of this many batches' tokens: enough for sequences of like length to meet."""
@@ -33,6 +35,8 @@ def capture(
     sites: Sequence[Site],
     batch_tokens: int = 8192,
     done: Collection[int] = frozenset(),
+    ahead: int | None = None,
+    compiled: bool = False,
 ) -> Iterator[tuple[int, dict[Site, Tensor]]]:
     """Yield each sequence's index and its residual stream at every site, in input order.
 
@@ -44,6 +48,9 @@ def capture(
         batch_tokens: tokens of a batch, padding included; a longer sequence is a batch by itself.
         done: indices that are not needed again. Batches keep their shape without them, so that a
             capture that was interrupted yields the same bits as one that was not.
+        ahead: tokens of a stretch of the input in which sequences of like length are brought together and which is
+            held in memory as a whole; 16 batches when none. No batch is larger.
+        compiled: run compiled blocks on a GPU; the last bits then differ. Nothing happens on a CPU.
     Returns:
         Tensors (t, d) on the CPU in the model's dtype, each owning its memory.
     Raises:
@@ -52,7 +59,8 @@ def capture(
     """
     wanted = sorted(set(sites))
     _check(lm, sequences, wanted, batch_tokens)
-    return _capture(lm, sequences, wanted, batch_tokens, frozenset(done))
+    stretch = STRETCH * batch_tokens if ahead is None else max(1, ahead)
+    return _capture(lm, sequences, wanted, min(batch_tokens, stretch), frozenset(done), stretch, compiled)
 
 
 def _check(lm: LanguageModel, sequences: Sequence[Sequence[int]], sites: Sequence[Site], batch_tokens: int) -> None:
@@ -85,33 +93,29 @@ def check_sequences(lm: LanguageModel, sequences: Sequence[Sequence[int]], extra
 
 
 def _capture(
-    lm: LanguageModel, sequences: Sequence[Sequence[int]], sites: list[Site], batch_tokens: int, done: frozenset[int]
+    lm: LanguageModel,
+    sequences: Sequence[Sequence[int]],
+    sites: list[Site],
+    batch_tokens: int,
+    done: frozenset[int],
+    ahead: int,
+    compiled: bool,
 ) -> Iterator[tuple[int, dict[Site, Tensor]]]:
-    lengths = [len(ids) for ids in sequences]
-    for stretch in stretches(lengths, batch_tokens * STRETCH):
-        if done.issuperset(stretch):
-            continue
-        found: dict[int, dict[Site, Tensor]] = {}
-        for batch in length_batches(lengths, stretch, batch_tokens):
-            if not done.issuperset(batch):
-                found |= _run(lm, sequences, batch, sites, done)
-        for index in stretch:
-            if index in found:
-                yield index, found.pop(index)
-
-
-def stretches(lengths: Sequence[int], tokens: int) -> Iterator[list[int]]:
-    """Cut the input order into runs of about `tokens` tokens; depends on nothing but the lengths."""
-    run: list[int] = []
-    held = 0
-    for index, length in enumerate(lengths):
-        if run and held + length > tokens:
-            yield run
-            run, held = [], 0
-        run.append(index)
-        held += length
-    if run:
-        yield run
+    lengths, drain = [len(ids) for ids in sequences], Drain(lm.device)
+    with ExitStack() as stack:
+        if compiled and lm.device.type == "cuda":
+            stack.enter_context(compiled_blocks(lm.model, sites[-1].layer))
+        for stretch in portions(lengths, ahead):
+            if done.issuperset(stretch):
+                continue
+            found: dict[int, dict[Site, Tensor]] = {}
+            for batch in length_batches(lengths, stretch, batch_tokens):
+                if not done.issuperset(batch):
+                    found |= _run(lm, sequences, batch, sites, done, drain)
+            drain.wait()
+            for index in stretch:
+                if index in found:
+                    yield index, found.pop(index)
 
 
 def length_batches(lengths: Sequence[int], indices: Sequence[int], tokens: int) -> Iterator[list[int]]:
@@ -124,26 +128,33 @@ def length_batches(lengths: Sequence[int], indices: Sequence[int], tokens: int) 
 
 
 def right_padded(sequences: Sequence[Sequence[int]], pad: int) -> tuple[Tensor, Tensor]:
-    """Ids (b, t) filled up on the right, and explicit position ids of the same shape."""
+    """Ids (b, t) filled up on the right, and explicit position ids (1, t): those that transformers takes by itself."""
     width = max(len(ids) for ids in sequences)
     ids = torch.full((len(sequences), width), pad, dtype=torch.long)
     for row, sequence in enumerate(sequences):
         ids[row, : len(sequence)] = torch.as_tensor(sequence, dtype=torch.long)
-    return ids, torch.arange(width).expand(len(sequences), width)
+    return ids, torch.arange(width)[None]
 
 
 @torch.inference_mode()
 def _run(
-    lm: LanguageModel, sequences: Sequence[Sequence[int]], batch: list[int], sites: list[Site], done: frozenset[int]
+    lm: LanguageModel,
+    sequences: Sequence[Sequence[int]],
+    batch: list[int],
+    sites: list[Site],
+    done: frozenset[int],
+    drain: Drain,
 ) -> dict[int, dict[Site, Tensor]]:
+    """Rows of one batch by sequence and site; from a GPU they are there once the drain has been waited for."""
     ids, positions = right_padded([sequences[index] for index in batch], lm.pad_id)
+    wanted = [0 if index in done else len(sequences[index]) for index in batch]
     found: dict[int, dict[Site, Tensor]] = {index: {} for index in batch if index not in done}
 
     def keep(site: Site) -> ResidualFn:
         def read(hidden: Tensor) -> None:
-            for row, index in enumerate(batch):
+            for index, rows in zip(batch, drain.rows(hidden, wanted), strict=True):
                 if index in found:
-                    found[index][site] = hidden[row, : len(sequences[index])].to("cpu", copy=True)
+                    found[index][site] = rows
             if site == sites[-1]:
                 raise _Enough
 

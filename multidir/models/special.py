@@ -79,8 +79,14 @@ def differing_ids(
 ) -> dict[int, tuple[str, str | None]]:
     """Ids that two tokenizers read differently: id -> (token in source, token in target or None).
 
-    What an explicit map has to cover before the ids of one model are shown to the other.
+    What an explicit map has to cover before the ids of one model are shown to the other. A token that begins or
+    ends a text in both is the same token, whatever it is called.
     """
     theirs = {index: token for token, index in target.get_vocab().items()}
     ours = {index: token for token, index in source.get_vocab().items()}
-    return {index: (token, theirs.get(index)) for index, token in sorted(ours.items()) if theirs.get(index) != token}
+    shared = {(source.bos_token_id, target.bos_token_id), (source.eos_token_id, target.eos_token_id)}
+    return {
+        index: (token, theirs.get(index))
+        for index, token in sorted(ours.items())
+        if theirs.get(index) != token and (index, index) not in shared
+    }

@@ -8,10 +8,12 @@ from multidir.report.direction_figures import direction_geometry, projection_his
 from multidir.report.dose_figures import dose_curves, transfer_matrix
 from multidir.report.offset_figures import offset_grid
 from multidir.report.plot import Plot, save
+from multidir.report.store_figures import channel_sizes, token_norms
 
 __all__ = [
     "Plot",
     "agreement_scores",
+    "channel_sizes",
     "confusion_matrix",
     "direction_geometry",
     "dose_curves",
@@ -21,5 +23,6 @@ __all__ = [
     "random_spread",
     "rates_by_cause",
     "save",
+    "token_norms",
     "transfer_matrix",
 ]

@@ -9,6 +9,9 @@ from typing import Any
 from multidir.errors import ConfigError
 from multidir.exchange.read import read_directions
 from multidir.records.direction import DirectionSet
+from multidir.report.plot import save
+from multidir.report.run_figures import plots_of
+from multidir.report.show_store import describe_store, store_figures
 from multidir.store.activations import ActivationStore
 from multidir.store.manifest_file import MANIFEST, read_manifest
 from multidir.store.runs import verify_run
@@ -33,7 +36,7 @@ def show(path: Path) -> str:
     if not (path / MANIFEST).is_file():
         raise ConfigError(f"{path} is nothing that multidir wrote: it has no {MANIFEST}")
     manifest = read_manifest(path)
-    return "\n".join(_run(path, manifest) if "recipe" in manifest else _store(ActivationStore.open(path)))
+    return "\n".join(_run(path, manifest) if "recipe" in manifest else describe_store(ActivationStore.open(path)))
 
 
 def verify(path: Path) -> list[str]:
@@ -43,6 +46,20 @@ def verify(path: Path) -> list[str]:
         FormatError: not a run or store.
     """
     return verify_run(path) if "recipe" in read_manifest(path) else ActivationStore.open(path).verify()
+
+
+def draw_figures(path: Path, folder: Path) -> list[Path]:
+    """Draw what there is to draw of a run or store, each figure as SVG, PNG and CSV.
+
+    Raises:
+        ConfigError: there is nothing to draw, or the folder cannot be written.
+        FormatError: not a run or store.
+    """
+    manifest = read_manifest(path)
+    plots = plots_of(manifest["recipe"], path) if "recipe" in manifest else store_figures(ActivationStore.open(path))
+    if not plots:
+        raise ConfigError(f"{path} holds nothing to draw; give an activation store, or a run that writes figures")
+    return [file for plot in plots for file in save(plot, folder)]
 
 
 def _run(path: Path, manifest: dict[str, Any]) -> Iterator[str]:
@@ -59,23 +76,6 @@ def _run(path: Path, manifest: dict[str, Any]) -> Iterator[str]:
         yield f"  wrote    {name} ({item['bytes']:,} bytes)"
     for folder in sorted(path.glob("*/manifest.json")):
         yield f"  holds    an activation store; see `multidir show {folder.parent}`"
-
-
-def _store(store: ActivationStore) -> Iterator[str]:
-    yield f"activation store: {store.n_rows:,} tokens of {store.n_traces} traces, width {store.d}"
-    yield f"  content  {store.content_hash}"
-    for annotator in store.annotators:
-        table = store.label_table(annotator)
-        counts = ", ".join(f"{(table.label == i).sum()} {name}" for i, name in enumerate(table.labels))
-        yield f"  labels   {annotator}: {counts}"
-    for role in store.roles:
-        for site in store.sites:
-            deviation = store.moments(role, site).variance() ** 0.5
-            outlier = int(deviation.argmax())
-            yield (
-                f"  {role} {site}: mean token norm {store.mean_norm(role, site):.3g}, most variable channel {outlier} "
-                f"({deviation[outlier] / deviation.mean():.1f} times the mean deviation)"
-            )
 
 
 def _directions(directions: DirectionSet) -> Iterator[str]:

@@ -10,10 +10,8 @@ data/README.md.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterable, Iterator
-from functools import cached_property
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -23,10 +21,11 @@ from multidir.errors import ConfigError, FormatError
 from multidir.linalg.moments import Moments
 from multidir.records.site import Site
 from multidir.records.text import Sentence, Trace
+from multidir.store.contents import StoreContents
 from multidir.store.gather import Gather
 from multidir.store.label_files import label_file, publish_labels, stored_sums
 from multidir.store.labels import LabelTable, read_table
-from multidir.store.shard_read import Shard
+from multidir.store.manifest_file import MANIFEST
 from multidir.store.spec import Key, StoreSpec, TraceInfo, as_index
 from multidir.store.statistics import Statistics, measure
 from multidir.store.store_manifest import StoreManifest, changed_files, missing_shards
@@ -36,46 +35,43 @@ from multidir.types import FloatArray, IntArray, Role
 
 __all__ = ["ActivationStore", "StoreSpec", "StoreWriter", "TraceInfo", "WindowSums"]
 
-log = logging.getLogger(__name__)
 
-
-class ActivationStore:
+class ActivationStore(StoreContents):
     """A store opened for reading; labels can be put, activations never change."""
 
     def __init__(self, path: Path, manifest: StoreManifest) -> None:
-        self.path = Path(path)
-        self.manifest = manifest
-        starts = accumulate((record.rows for record in manifest.shards), initial=0)
-        self.shards = [
-            Shard(self.path, record, manifest.spec, start)
-            for record, start in zip(manifest.shards, starts, strict=False)
-        ]
+        super().__init__(path, manifest)
         self._tables: dict[str, LabelTable] = {}
         self._measured: dict[Key, Statistics] = {}
         self._gather = Gather(self.shards, manifest.spec)
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, verify: bool = False) -> Self:
         """Open a store for reading.
 
+        Args:
+            path: the store, or a run folder that holds it as `store`.
+            verify: hash every file first, so that nothing is computed from changed bytes; about a second per GB.
+
         Raises:
-            FormatError: no store, of a newer version, or files are missing or of another size.
+            FormatError: no store, of a newer version, or files are missing, of another size or changed.
         """
         path = Path(path)
+        path = path / "store" if (path / "store" / MANIFEST).is_file() else path
         manifest = StoreManifest.load(path)
-        if problems := missing_shards(path, manifest):
+        if problems := changed_files(path, manifest) if verify else missing_shards(path, manifest):
             raise FormatError(f"store {path}: {'; '.join(problems)}; restore the files or capture again")
         return cls(path, manifest)
 
     @staticmethod
-    def create(path: Path, spec: StoreSpec) -> StoreWriter:
+    def create(
+        path: Path, spec: StoreSpec, traces: Sequence[Trace], source: Mapping[str, Any] | None = None
+    ) -> StoreWriter:
         """A writer for a new store, or for one of the same spec that is to be continued or extended.
 
-        Raises:
-            ConfigError: another writer is at work, the spec differs, or the folder cannot be written.
-            FormatError: the folder holds something else, or a broken store.
+        Arguments and errors as for `StoreWriter`.
         """
-        return StoreWriter(Path(path), spec)
+        return StoreWriter(Path(path), spec, traces, source)
 
     def __reduce__(self) -> tuple[Any, tuple[Path]]:
         return type(self).open, (self.path,)
@@ -83,94 +79,6 @@ class ActivationStore:
     def __repr__(self) -> str:
         sets = ", ".join(f"{role} {site}" for role, site in self.spec.keys)
         return f"ActivationStore({self.n_traces} traces, {self.n_rows} rows of {self.d} {self.spec.dtype}: {sets})"
-
-    @property
-    def spec(self) -> StoreSpec:
-        """What the store holds."""
-        return self.manifest.spec
-
-    @property
-    def sites(self) -> tuple[Site, ...]:
-        """Captured sites."""
-        return self.spec.sites
-
-    @property
-    def roles(self) -> tuple[Role, ...]:
-        """Captured models."""
-        return tuple(dict.fromkeys(role for role, _ in self.spec.keys))
-
-    @property
-    def d(self) -> int:
-        """Width of the residual stream."""
-        return self.spec.d
-
-    @property
-    def n_rows(self) -> int:
-        """Tokens."""
-        return self.manifest.n_rows
-
-    @property
-    def n_traces(self) -> int:
-        """Traces."""
-        return self.manifest.n_traces
-
-    @property
-    def content_hash(self) -> str:
-        """Hash of what made the store, its activations and its labels."""
-        return self.manifest.content_hash
-
-    @cached_property
-    def traces(self) -> tuple[TraceInfo, ...]:
-        """Where each trace lies, in the order of rows."""
-        return tuple(info for shard in self.shards for info in shard.traces)
-
-    @cached_property
-    def _trace_place(self) -> dict[str, int]:
-        return {info.id: i for i, info in enumerate(self.traces)}
-
-    def info(self, trace_id: str) -> TraceInfo:
-        """Where one trace lies.
-
-        Raises:
-            ConfigError: the trace is not in the store.
-        """
-        if trace_id not in self._trace_place:
-            raise ConfigError(f"no trace {trace_id!r} in {self.path}; it holds {self.n_traces}, see store.traces")
-        return self.traces[self._trace_place[trace_id]]
-
-    def trace_rows(self, trace_id: str) -> slice:
-        """Rows of one trace, one per token."""
-        info = self.info(trace_id)
-        return slice(info.row_start, info.row_end)
-
-    def iterate_traces(self) -> Iterator[Trace]:
-        """The traces as records, shard by shard."""
-        for shard in self.shards:
-            yield from shard.whole_traces()
-
-    def trace(self, trace_id: str) -> Trace:
-        """One trace as a record, with token ids and text."""
-        row = self.info(trace_id).row_start
-        shard = next(s for s in self.shards if s.row_start <= row < s.row_end)
-        return next(trace for trace in shard.whole_traces() if trace.id == trace_id)
-
-    def _column(self, name: str) -> IntArray:
-        return np.concatenate([np.zeros(0, np.int32), *(shard.column(name) for shard in self.shards)])
-
-    @cached_property
-    def token_ids(self) -> IntArray:
-        """(n,) int32 token ids."""
-        return self._column("tokens/id")
-
-    @cached_property
-    def position(self) -> IntArray:
-        """(n,) int32: position of each token in its trace, from 0."""
-        return self._column("tokens/position")
-
-    @cached_property
-    def trace_index(self) -> IntArray:
-        """(n,) int32: place in `traces` of the trace of each row."""
-        return np.repeat(np.arange(self.n_traces, dtype=np.int32), [info.n_tokens for info in self.traces])
 
     def key(self, role: Role, site: Site) -> Key:
         """The set of activations of a model at a site.
@@ -203,10 +111,15 @@ class ActivationStore:
         """Stored bits of chosen rows: uint16 for bfloat16, else the floats themselves; (m, d), in `out` if given."""
         return self._gather.raw(self.key(role, site), as_index(index, self.n_rows), out)
 
+    def mapped(self, key: Key) -> Iterator[np.ndarray[Any, Any]]:
+        """(rows, d) raw activations of shard after shard; each is let go before the next one comes."""
+        for shard in self.shards:
+            yield shard.raw(key)
+            shard.release()
+
     def _statistics(self, key: Key) -> Statistics:
         if key not in self._measured:
-            mapped = (shard.raw(key) for shard in self.shards)
-            self._measured[key] = measure(mapped, self.spec.dtype, self.position > 0, self.d)
+            self._measured[key] = measure(self.mapped(key), self.spec.dtype, self.position > 0, self.d)
         return self._measured[key]
 
     def norms(self, role: Role, site: Site) -> FloatArray:
@@ -257,9 +170,19 @@ class ActivationStore:
         """Sentences of an annotator, ordered by trace and index."""
         return self.label_table(annotator).sentences()
 
-    def windows(self, annotator: str, offsets: tuple[int, int]) -> Windows:
-        """Rows at token offsets from the start of labelled sentences, both ends included."""
-        return find_windows(self.label_table(annotator), self.traces, offsets)
+    def windows(self, annotator: str, offsets: tuple[int, int], label: str | None = None) -> Windows:
+        """Rows at token offsets from the start of labelled sentences, both ends included.
+
+        Args:
+            annotator: whose labels.
+            offsets: first and last token relative to the sentence's first.
+            label: only windows of sentences with this label.
+
+        Raises:
+            ConfigError: the annotator is not in the store, or gave no sentence that label.
+        """
+        found = find_windows(self.label_table(annotator), self.traces, offsets)
+        return found if label is None else found.of(label)
 
     def window_sums(self, role: Role, site: Site, annotator: str, offsets: tuple[int, int]) -> WindowSums:
         """Sums of the rows in the windows of labelled sentences, by trace and label; reads those rows only.
@@ -276,13 +199,22 @@ class ActivationStore:
             Sums (t, g, d) float64, counts (t, g), and the g labels in alphabetical order; the same to the last
             bit however the store is cut into shards.
         """
-        windows, key = self.windows(annotator, offsets), self.key(role, site)
+        windows = self.windows(annotator, offsets)
         g = len(windows.labels)
         group = windows.trace * g + windows.label
-        sums, counts = grouped_sums(
-            windows, group, self.n_traces * g, self.d, lambda rows: self._gather.values(key, rows)
-        )
+        sums, counts = self.sum_windows(role, site, windows, group, self.n_traces * g)
         return WindowSums(sums.reshape(self.n_traces, g, self.d), counts.reshape(self.n_traces, g), windows.labels)
+
+    def sum_windows(
+        self, role: Role, site: Site, windows: Windows, group: IntArray, n_groups: int
+    ) -> tuple[FloatArray, IntArray]:
+        """Float64 sums (n_groups, d) of the rows of windows by their group, and row counts; see `grouped_sums`."""
+        read = partial(self._gather.passing, self.key(role, site))
+        try:
+            return grouped_sums(windows, group, n_groups, self.d, read)
+        finally:
+            for shard in self.shards:
+                shard.release()
 
     def label_sums(self, role: Role, site: Site, annotator: str) -> WindowSums:
         """Sums stored with the labels, by shard and label: a difference of means without reading rows.

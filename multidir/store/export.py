@@ -52,9 +52,8 @@ def export_safetensors(store: ActivationStore, path: Path) -> None:
     with atomic_path(path) as partial, partial.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
         for key in store.spec.keys:
-            for shard in store.shards:
-                file.write(shard.raw(key).reshape(-1).view(np.uint8).data)
-                shard.release()
+            for raw in store.mapped(key):
+                file.write(raw.reshape(-1).view(np.uint8).data)
         for values in tokens.values():
             file.write(np.ascontiguousarray(values, "<i4").tobytes())
 
@@ -87,7 +86,6 @@ def export_tables(store: ActivationStore, folder: Path) -> list[Path]:
         },
     }
     if sentences:
-        names = [item.name for item in fields(Sentence)]
         names = [item.name for item in fields(Sentence)]
         columns["sentences"] = {name: [getattr(sentence, name) for sentence in sentences] for name in names}
     paths = []

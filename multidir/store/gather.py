@@ -57,6 +57,13 @@ class Gather:
             decode(self.raw(key, chosen), self._spec.dtype, out[begin : begin + len(chosen)])
         return out
 
+    def passing(self, key: Key, rows: IntArray) -> FloatArray:
+        """The same for one piece of a pass that goes upward: shards that lie behind it leave the process's memory."""
+        behind = np.searchsorted(self._starts, rows.min(), side="right") - 1 if len(rows) else 0
+        for shard in self._shards[:behind]:
+            shard.release()
+        return self.values(key, rows)
+
     def stretch(self, key: Key, begin: int, end: int) -> FloatArray:
         """(end - begin, d) float32 of consecutive rows."""
         end = max(begin, end)

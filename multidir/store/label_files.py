@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from multidir.store.labels import LabelTable, make_table, read_sums, write_table
 from multidir.store.locks import FolderLock
 from multidir.store.spec import Key
 from multidir.store.store_manifest import LabelRecord, StoreManifest, remove_debris
-from multidir.store.windows import find_windows, grouped_sums
+from multidir.store.windows import find_windows
 from multidir.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -77,8 +76,7 @@ def _sums(
     windows = replace(windows, first=windows.first[order], trace=windows.trace[order], label=windows.label[order])
     sums, counts = {}, None
     for role, site in store.spec.keys:
-        read = partial(store.rows, role, site)
-        found, n = grouped_sums(windows, group[order], s * g, store.d, read)
+        found, n = store.sum_windows(role, site, windows, group[order], s * g)
         sums[role, site], counts = found.reshape(s, g, store.d), n.reshape(s, g)
     return sums, counts
 

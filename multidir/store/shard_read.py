@@ -34,6 +34,8 @@ class Shard:
         """Row of the store at which the shard begins."""
         self._maps: dict[Key, Raw] = {}
         self._file: mmap.mmap | None = None
+        self.touched = False
+        """Whether mapped rows may be in the memory of this process."""
 
     @property
     def row_end(self) -> int:
@@ -48,6 +50,7 @@ class Shard:
         """
         if key not in self._maps:
             self._maps |= self._map_all()
+        self.touched = True
         return self._maps[key]
 
     def offset(self, key: Key) -> int:
@@ -65,8 +68,10 @@ class Shard:
 
     def release(self) -> None:
         """Take the mapped rows out of this process's memory; they stay in the system's cache while there is room."""
-        if self._file is not None and hasattr(mmap, "MADV_DONTNEED"):
+        if self.touched and self._file is not None and hasattr(mmap, "MADV_DONTNEED"):
             self._file.madvise(mmap.MADV_DONTNEED)
+        self.touched = False
+        """Whether mapped rows may be in the memory of this process."""
 
     def _check_size(self) -> None:
         size = self.path.stat().st_size if self.path.is_file() else 0

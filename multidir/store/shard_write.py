@@ -26,39 +26,40 @@ Raw = np.ndarray[Any, Any]
 
 
 class ShardBuffer:
-    """Traces and raw activations of one shard, in memory."""
+    """The traces of one shard and, as they arrive, their raw activations."""
 
     def __init__(self, spec: StoreSpec) -> None:
         self.spec = spec
         self.traces: list[Trace] = []
         self.rows = 0
-        self._capacity = 0
+        """Rows of the whole shard."""
+        self._filled = 0
         self._raw: dict[Key, Raw] = {}
+        self._capacity = 0
 
-    def fits(self, n: int) -> bool:
-        """Whether n more rows stay within the shard; an empty shard takes a trace of any length."""
-        return not self.traces or self.rows + n <= self.spec.shard_rows
-
-    def add(self, trace: Trace, raw: dict[Key, Raw]) -> None:
-        """Copy the (t, d) raw activations of one trace."""
-        n = len(trace.token_ids)
-        if self.rows + n > self._capacity:  # at the start, or for one trace longer than a shard: see fits
-            self._capacity = max(self.spec.shard_rows, n)
+    def begin(self, traces: list[Trace]) -> None:
+        """Start the shard of these traces, in the memory of the last one where it fits."""
+        self.traces, self._filled = traces, 0
+        self.rows = sum(len(trace.token_ids) for trace in traces)
+        if self.rows > self._capacity:
+            self._capacity = max(self.spec.shard_rows, self.rows)
             self._raw = {}
             self._raw = {k: aligned((self._capacity, self.spec.d), RAW[self.spec.dtype]) for k in self.spec.keys}
-        for key, values in raw.items():
-            self._raw[key][self.rows : self.rows + n] = values
-        self.traces.append(trace)
-        self.rows += n
 
-    def clear(self) -> None:
-        """Forget the traces, keep the memory for the next shard."""
-        if self._capacity > self.spec.shard_rows:
-            self._raw, self._capacity = {}, 0  # grown for one long trace
-        self.traces, self.rows = [], 0
+    def add(self, raw: dict[Key, Raw]) -> None:
+        """Copy the (t, d) raw activations of the next trace."""
+        end = self._filled + len(next(iter(raw.values())))
+        for key, values in raw.items():
+            self._raw[key][self._filled : end] = values
+        self._filled = end
+
+    @property
+    def full(self) -> bool:
+        """Whether the last trace has come."""
+        return self._filled == self.rows
 
     def values(self, key: Key) -> Raw:
-        """(rows, d) raw activations so far."""
+        """(rows, d) raw activations."""
         return self._raw[key][: self.rows]
 
 

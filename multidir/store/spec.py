@@ -14,15 +14,15 @@ from multidir.store.plain import plain
 from multidir.types import ROLES, Role
 
 MAX_SHARD_ROWS = 65_536
-SHARD_BYTES = 64 << 20
-"""Activations in one shard when its rows are not given: the writer holds three shards in memory."""
+SHARD_BYTES = 128 << 20
+"""Activations in one shard when its rows are not given: the writer holds one shard in memory."""
 
 Key = tuple[Role, Site]
 """Names one set of activations: whose, and where."""
 
 
 def dataset_name(key: Key) -> str:
-    """HDF5 name of a set of activations below `acts`, `norms` and `moments`."""
+    """HDF5 name of a set of activations below `acts`, and of their sums below `sums`."""
     return f"{key[0]}/{key[1]}"
 
 
@@ -40,7 +40,7 @@ class StoreSpec:
     provenance: dict[str, Any] = field(default_factory=dict)
     """What else made it: prompt-set hash, sampling, special-token map, where generation ran. JSON values."""
     shard_rows: int = 0
-    """Rows of a full shard; 0 stands for as many as keep a shard below 64 MiB, at most 65,536."""
+    """Rows of a full shard; 0 stands for as many as keep a shard below 128 MiB, at most 65,536."""
 
     def __post_init__(self) -> None:
         """Refuse what no store can hold, and settle the rows of a shard."""

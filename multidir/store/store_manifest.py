@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from multidir.errors import FormatError
 from multidir.store.atomic import PARTIAL, sha256_file, sha256_json, write_json_atomic
 from multidir.store.manifest_file import MANIFEST, read_manifest
-from multidir.store.plain import build
+from multidir.store.plain import build, plain
 from multidir.store.spec import StoreSpec
 
 FORMAT = "multidir-activations"
@@ -55,6 +56,8 @@ class StoreManifest:
     labels: dict[str, LabelRecord] = field(default_factory=dict)
     complete: bool = False
     """Whether the last writer ended well; whole shards are readable either way."""
+    sources: tuple[dict[str, Any], ...] = ()
+    """Where the traces came from, one entry for each set that a writer was given. JSON values."""
 
     @property
     def n_rows(self) -> int:
@@ -69,14 +72,18 @@ class StoreManifest:
     @property
     def content_hash(self) -> str:
         """One hash over what made the store, its shards and its labels; where it lies does not matter."""
-        return sha256_json(
-            {
-                "version": VERSION,
-                "spec": self.spec.to_json(),
-                "shards": [shard.sha256 for shard in self.shards],
-                "labels": {name: record.sha256 for name, record in self.labels.items()},
-            }
-        )
+        made: dict[str, Any] = {
+            "version": VERSION,
+            "spec": self.spec.to_json(),
+            "shards": [shard.sha256 for shard in self.shards],
+            "labels": {name: record.sha256 for name, record in self.labels.items()},
+        }
+        return sha256_json(made | ({"sources": self.sources} if self.sources else {}))
+
+    def with_source(self, source: dict[str, Any]) -> StoreManifest:
+        """This manifest with one source more, unless it is there already."""
+        known = plain(source)
+        return self if not source or known in self.sources else replace(self, sources=(*self.sources, known))
 
     def with_shard(self, record: ShardRecord) -> StoreManifest:
         """This manifest with one shard more."""
@@ -105,6 +112,7 @@ class StoreManifest:
                 "content_hash": self.content_hash,
                 "spec_hash": sha256_json(spec),
                 "spec": spec,
+                "sources": self.sources,
                 "versions": self.versions,
                 "labels": {name: asdict(record) for name, record in sorted(self.labels.items())},
                 "shards": [asdict(record) for record in self.shards],
@@ -126,6 +134,7 @@ class StoreManifest:
                 build(tuple[ShardRecord, ...], value["shards"]),
                 build(dict[str, LabelRecord], value["labels"]),
                 value["status"] == "complete",
+                build(tuple[dict[str, Any], ...], value.get("sources", [])),
             )
         except KeyError as error:
             raise FormatError(f"{folder / MANIFEST} has no {error}; restore it or capture again") from error

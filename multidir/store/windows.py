@@ -9,7 +9,7 @@ past the end of its trace is left out whole, and counted.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -44,6 +44,17 @@ class Windows:
     def rows(self) -> IntArray:
         """(w, length) rows of the store."""
         return self.first[:, None] + np.arange(self.length)
+
+    def of(self, label: str) -> Windows:
+        """The windows of one label.
+
+        Raises:
+            ConfigError: no sentence has it.
+        """
+        if label not in self.labels:
+            raise ConfigError(f"no sentence is labelled {label!r}; the labels are {', '.join(self.labels) or 'none'}")
+        chosen = self.label == self.labels.index(label)
+        return replace(self, first=self.first[chosen], trace=self.trace[chosen], label=self.label[chosen])
 
 
 class WindowSums(NamedTuple):

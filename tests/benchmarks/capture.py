@@ -1,12 +1,16 @@
 """Capturing one layer of the residual stream: early exit against a full pass with `output_hidden_states`.
 
-    python -m tests.benchmarks.capture [--quick] [--json]
+    python -m tests.benchmarks.capture [--quick] [--json] [--peers]
 
 The model has random weights; the layer is a third of the way up. Both ways run the same right-padded
 batches and copy every row of every sequence out. On a machine with a GPU an 8B-shaped model is measured too.
+With --peers, and without --quick, nnsight and TransformerLens run beside us in an environment of their own.
 """
 
 from __future__ import annotations
+
+import json
+from importlib import metadata
 
 import torch
 
@@ -14,6 +18,9 @@ from multidir.models.capture import capture, right_padded
 from multidir.models.load import LanguageModel
 from multidir.records.site import Site
 from tests.benchmarks.measure import Row, arguments, interleaved, random_llama, ratio, show
+from tests.benchmarks.peer_env import peer_python, run_there
+
+PEERS = ("nnsight==0.8.1", "transformer-lens==4.3.0")
 
 
 def ids_of(count: int, low: int, high: int, vocab: int) -> list[list[int]]:
@@ -64,14 +71,24 @@ def measure(name: str, lm: LanguageModel, site: Site, tokens: int, goal: float, 
     ]
 
 
+def against_peers(quick: bool, threads: int) -> list[Row]:
+    """The same capture by nnsight and TransformerLens, with the torch and transformers of this environment."""
+    ours = [f"{name}=={metadata.version(name).partition('+')[0]}" for name in ("torch", "transformers")]
+    arguments = ["--threads", str(threads), *["--quick"] * quick]
+    out = run_there(peer_python("capture", [*ours, *PEERS]), "tests.benchmarks.capture_peers", *arguments)
+    return [Row(**json.loads(line)) for line in out.splitlines() if line.startswith("{")]
+
+
 def main() -> None:
-    options = arguments(__doc__ or "")
+    options = arguments(__doc__ or "", peers=True)
     rounds = 5 if options.quick else 11
     small = random_llama(d=256, layers=12, vocab=4096)
     found = measure("small", small, Site(3), 7680 if options.quick else 15360, 2.2, rounds)
     if torch.cuda.is_available():
         large = random_llama(d=4096, layers=32, vocab=128256, heads=32, kv_heads=8, mlp=14336)
         found += measure("8b_shape", large, Site(10), 61440, 2.8, rounds)
+    if options.peers or not options.quick:
+        found += against_peers(options.quick, options.threads)
     show("Capture of the residual stream a third of the way up", found, options.json)
 
 

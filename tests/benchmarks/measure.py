@@ -38,8 +38,10 @@ class Row:
         return json.dumps({**kept, "against": self.against, "n": self.n, "versions": versions()})
 
 
-def arguments(description: str) -> Namespace:
+def arguments(description: str, peers: bool = False) -> Namespace:
     parser = ArgumentParser(description=description)
+    if peers:
+        parser.add_argument("--peers", action="store_true", help="measure other tools too, also with --quick")
     parser.add_argument("--quick", action="store_true", help="two minutes on two cores")
     parser.add_argument("--json", action="store_true", help="one JSON object per row on stdout")
     parser.add_argument("--threads", type=int, default=1, help="more than one: elapsed instead of CPU seconds")

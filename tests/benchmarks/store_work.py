@@ -13,12 +13,13 @@ import numpy as np
 import torch
 
 from multidir.records.site import Site
-from multidir.records.text import Trace
+from multidir.records.text import Sentence, Trace
 from multidir.store.activations import ActivationStore, StoreSpec
 
 D = 4096
 ROW_BYTES = D * 2
 SITE = Site(10)
+IDS = tuple(range(16_384))
 
 
 def bits(n: int, seed: int) -> np.ndarray:
@@ -30,7 +31,7 @@ def bits(n: int, seed: int) -> np.ndarray:
 
 
 def trace_of(number: int, n: int) -> Trace:
-    return Trace(f"trace_{number:05d}", f"p{number}", "math", tuple(range(n)), 10, "x" * n)
+    return Trace(f"trace_{number:05d}", f"p{number}", "math", IDS[:n], 10, "x" * 10)
 
 
 def spec_of(shard_rows: int = 0) -> StoreSpec:
@@ -39,14 +40,18 @@ def spec_of(shard_rows: int = 0) -> StoreSpec:
 
 def write_store(path: Path, source: np.ndarray, lengths: Iterator[int], total: int, shard_rows: int = 0) -> None:
     """Append traces of the given lengths, taking their rows from `source` over and over."""
-    tensor = torch.from_numpy(source).view(torch.bfloat16)
-    with ActivationStore.create(path, spec_of(shard_rows)) as writer:
-        done = number = 0
-        while done < total:
-            n = min(next(lengths), total - done)
-            at = done % (len(source) - n + 1)
-            writer.append(trace_of(number, n), {("base", SITE): tensor[at : at + n]})
-            done, number = done + n, number + 1
+    tensor, traces, done = torch.from_numpy(source).view(torch.bfloat16), [], 0
+    while done < total:
+        n = min(next(lengths), total - done)
+        traces.append(trace_of(len(traces), n))
+        done += n
+    at = 0
+    with ActivationStore.create(path, spec_of(shard_rows), traces) as writer:
+        for trace in traces:
+            n = len(trace.token_ids)
+            at %= len(source) - n + 1
+            writer.append(trace.id, {("base", SITE): tensor[at : at + n]})
+            at += n
 
 
 def lengths_of_traces(seed: int) -> Iterator[int]:
@@ -54,6 +59,16 @@ def lengths_of_traces(seed: int) -> Iterator[int]:
     rng = np.random.default_rng(seed)
     while True:
         yield int(np.clip(rng.lognormal(7.5, 0.6), 200, 8000))
+
+
+def sentences_of(store: ActivationStore, length: int) -> list[Sentence]:
+    """Sentences of equal length with random labels over every trace."""
+    rng = np.random.default_rng(6)
+    return [
+        Sentence(info.id, i, 10 * i, 10 * i + 10, at, at + length, "abc"[rng.integers(3)], "rule/1")
+        for info in store.traces
+        for i, at in enumerate(range(0, info.n_tokens - length + 1, length))
+    ]
 
 
 def constant(n: int) -> Iterator[int]:

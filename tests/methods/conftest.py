@@ -20,9 +20,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ActivationStore:
         models={role: {"fingerprint": role} for role in PLANTED}, sites=(SITE,), d=D, dtype="float32", shard_rows=500
     )
     everything: list[Sentence] = []
-    with ActivationStore.create(path, spec) as writer:
-        for i in range(N_TRACES):
-            trace = Trace(f"t{i}", f"p{i}", "verbal", tuple(range(N_TOKENS)), 5, "x" * N_TOKENS)
+    traces = [Trace(f"t{i}", f"p{i}", "verbal", tuple(range(N_TOKENS)), 5, "x" * N_TOKENS) for i in range(N_TRACES)]
+    with ActivationStore.create(path, spec, traces) as writer:
+        for trace in traces:
             own = sentences(trace.id, rng)
             offset = rng.normal(size=D)
             shared = rng.normal(size=(N_TOKENS, D))
@@ -33,7 +33,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> ActivationStore:
                     if sentence.label == "backtracking":
                         x[sentence.token_start + OFFSETS[0] : sentence.token_start + OFFSETS[1] + 1] += vector
                 rows[role, SITE] = x
-            writer.append(trace, rows)
+            writer.append(trace.id, rows)
             everything += own
     opened = ActivationStore.open(path)
     opened.put_labels(ANNOTATOR, everything)

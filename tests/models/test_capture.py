@@ -6,10 +6,11 @@ import pytest
 import torch
 
 from multidir.errors import AlignmentError, ConfigError
-from multidir.models.capture import capture, length_batches, stretches
+from multidir.models.capture import capture, length_batches
 from multidir.models.load import LanguageModel
 from multidir.models.pipeline import prefetch
 from multidir.records.site import Site
+from multidir.store.portions import portions
 from tests.models.tiny import tiny_lm
 
 SITES = [Site(0, "resid_pre"), Site(1), Site(2)]
@@ -92,10 +93,23 @@ def test_no_hook_left_when_the_consumer_stops(lm: LanguageModel) -> None:
     assert not any(m._forward_hooks for m in lm.model.modules())
 
 
-def test_stretches_depend_on_lengths_alone() -> None:
-    runs = list(stretches(LENGTHS, 40))
-    assert [i for run in runs for i in run] == list(range(len(LENGTHS)))
-    assert all(sum(LENGTHS[i] for i in run) <= 40 or len(run) == 1 for run in runs)
+def test_portions_depend_on_lengths_alone() -> None:
+    found = list(portions(LENGTHS, 40))
+    assert [i for portion in found for i in portion] == list(range(len(LENGTHS)))
+    assert all(sum(LENGTHS[i] for i in portion) <= 40 or len(portion) == 1 for portion in found)
+    for k, portion in enumerate(found):
+        rest = [[i + portion[0] for i in later] for later in portions(LENGTHS[portion[0] :], 40)]
+        assert rest == found[k:]
+
+
+def test_the_model_is_no_further_ahead_than_a_stretch(lm: LanguageModel) -> None:
+    """What is computed and not yet handed out would be lost by a kill."""
+    ran: list[int] = []
+    handle = lm.model.model.layers[0].register_forward_hook(lambda _, args, __: ran.append(args[0].shape[:2].numel()))
+    for number, _ in capture(lm, some_ids([5] * 40), [Site(1)], batch_tokens=64, ahead=40):
+        assert sum(ran) - 5 * number <= 40
+    assert sum(ran) == 200
+    handle.remove()
 
 
 def test_length_batches_hold_the_budget_with_padding() -> None:

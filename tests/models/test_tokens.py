@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer
+from transformers import PreTrainedTokenizerFast
 
 from multidir.errors import AlignmentError, ConfigError, FormatError, ModelError
 from multidir.models.align import chars_to_tokens, decode_text, token_spans, trace_token_spans
@@ -159,3 +161,15 @@ def test_differing_ids_are_what_a_map_must_cover() -> None:
     assert differing_ids(other, TOKENIZER) == {}
     other.add_tokens(["<new>"])
     assert differing_ids(other, TOKENIZER) == {len(other) - 1: ("<new>", None)}
+
+
+def test_tokens_that_begin_or_end_a_text_may_have_other_names() -> None:
+    renamed = {"<bos>": "<|begin|>", "<eos>": "<|end|>"}
+    text = TOKENIZER.backend_tokenizer.to_str()
+    for old, new in renamed.items():
+        text = text.replace(f'"{old}"', f'"{new}"')
+    kept = {"bos_token": "<|begin|>", "eos_token": "<|end|>"}
+    other = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(text), **kept)
+    assert differing_ids(other, TOKENIZER) == {}
+    plain = PreTrainedTokenizerFast(tokenizer_object=Tokenizer.from_str(text))
+    assert set(differing_ids(plain, TOKENIZER).values()) == {("<|begin|>", "<bos>"), ("<|end|>", "<eos>")}

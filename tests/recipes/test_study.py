@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,3 +87,49 @@ def test_killed_at_any_moment_it_goes_on_and_ends_the_same(study: Path, tmp_path
     for table in ("analysis/steering/*/cells.csv", "train/directions/*/directions.csv"):
         (mine,), (theirs,) = tmp_path.glob(table), study.glob(table)
         assert mine.read_text() == theirs.read_text()
+
+
+def made(capsys: pytest.CaptureFixture[str], recipe: str, *settings: str) -> Path:
+    """Run a recipe from the command line; its folder."""
+    assert main(["run", recipe, *settings]) == 0
+    return Path(capsys.readouterr().out.strip())
+
+
+def test_more_traces_and_another_judge_need_no_second_capture(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, here = only(study, "data/activations"), ("--runs", str(tmp_path))
+    before = {path: path.read_bytes() for path in first.rglob("*") if path.is_file()}
+    prompts = str(only(study, "data/prompts"))
+    sampled = ("--max-new-tokens", "40", "--seed", "9")
+    traces = made(capsys, "data/traces", "--prompts", prompts, *sampled, *here)
+    labels = made(capsys, "data/annotate", "--traces", str(traces), "--annotator", "grammar", *here)
+    inputs = ("--traces", str(traces), "--labels", str(labels))
+    longer = made(capsys, "data/activations", *inputs, "--extends", str(first), "--sites", "L2", *here)
+    judged = made(capsys, "data/annotate", "--traces", str(traces), "--annotator", "lexical", *here)
+    both = made(capsys, "data/relabel", "--activations", str(longer), "--labels", str(judged), *here)
+    assert {path: path.read_bytes() for path in first.rglob("*") if path.is_file()} == before
+    assert (both / "store" / "shard-00000.h5").samefile(first / "store" / "shard-00000.h5")
+    for run in (first, longer, both):
+        assert main(["verify", str(run)]) == 0
+    assert main(["show", str(both / "store"), "--verify"]) == 0
+    out = capsys.readouterr().out
+    assert "labels   grammar/1" in out
+    assert "labels   lexical/1" in out
+    assert main(["run", "train/directions", "--activations", str(both), *here]) == 1
+    assert "holds labels of grammar/1, lexical/1, so name one: --annotator" in capsys.readouterr().err
+    window = ("--windows=-3:-1", "--draws", "20")
+    assert made(capsys, "train/directions", "--activations", str(both), "--annotator", "grammar/1", *window, *here)
+
+
+def test_a_changed_store_does_not_become_a_result(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = Path(shutil.copytree(only(study, "data/activations") / "store", tmp_path / "store"))
+    data = bytearray((store / "shard-00000.h5").read_bytes())
+    data[len(data) // 2] ^= 1
+    (store / "shard-00000.h5").write_bytes(data)
+    settings = ["--activations", str(store), "--draws", "21", "--runs", str(tmp_path / "runs")]
+    for recipe in ("train/directions", "analysis/separation"):
+        assert main(["run", recipe, *settings]) == 1
+        assert "shard-00000.h5 was changed: its sha256 differs from the manifest" in capsys.readouterr().err

@@ -24,6 +24,8 @@ DRAWINGS: dict[str, Drawing] = {
     "confusion_matrix": (figures.confusion_matrix, demo.confusion_table),
     "agreement_scores": (figures.agreement_scores, demo.agreement_table),
     "projection_histogram": (figures.projection_histogram, demo.score_table),
+    "token_norms": (figures.token_norms, demo.norm_shares),
+    "channel_sizes": (figures.channel_sizes, demo.channels),
 }
 
 

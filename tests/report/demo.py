@@ -13,12 +13,15 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from multidir.records.site import Site
 from multidir.records.text import Sentence, Trace
 from multidir.records.verdict import Status, Verdict
 from multidir.report import blocks, figures
 from multidir.report.page import Page, Provenance, Section, write_page
+from multidir.report.store_figures import channel_table, norm_table
 from multidir.report.tables import Interval
 from multidir.stats.estimate import Estimate
+from multidir.store.survey import Survey
 
 SEED = 20250712
 DOSES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
@@ -187,6 +190,28 @@ def agreement_table() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def store_surveys() -> list[Survey]:
+    """What two models' activations look like: one loud channel, one with a large mean, huge first tokens."""
+    rng = np.random.default_rng(SEED + 4)
+    found = []
+    for role, loud in (("base", 60.0), ("reasoning", 9.0)):
+        mean, rms = rng.normal(0, 0.3, 96), rng.lognormal(0.2, 0.3, 96)
+        mean[7], rms[7], rms[40] = 4.0, 4.5, loud
+        norms = rng.lognormal(2.5, 0.3, 4000)
+        found.append(Survey(role, Site(3), norms, rng.lognormal(5.0, 0.1, 30), mean, rms))  # type: ignore[arg-type]
+    return found
+
+
+def norm_shares() -> pd.DataFrame:
+    """Token norms in bins."""
+    return norm_table(store_surveys())
+
+
+def channels() -> pd.DataFrame:
+    """Channels, the loudest first."""
+    return channel_table(store_surveys())
+
+
 @cache
 def all_plots() -> tuple[figures.Plot, ...]:
     """Every figure, from the tables above; drawn once."""
@@ -202,6 +227,8 @@ def all_plots() -> tuple[figures.Plot, ...]:
         figures.confusion_matrix(confusion_table()),
         figures.agreement_scores(agreement_table()),
         figures.projection_histogram(score_table()),
+        figures.token_norms(norm_shares()),
+        figures.channel_sizes(channels()),
     )
 
 
@@ -274,7 +301,13 @@ def demo_page(extra_text: str = "") -> Page:
         Section(
             "Directions",
             "Difference of means before backtracking sentences, by token window, in both models over the same tokens.",
-            (show["direction_geometry"], show["projection_separation"], show["projection_histogram"]),
+            (
+                show["direction_geometry"],
+                show["projection_separation"],
+                show["projection_histogram"],
+                show["token_norms"],
+                show["channel_sizes"],
+            ),
         ),
         Section(
             "Steering",

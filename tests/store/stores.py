@@ -59,10 +59,9 @@ def activations_of(trace: Trace, store_spec: StoreSpec) -> dict[Key, np.ndarray]
 def write(path: Path, traces: Sequence[Trace], store_spec: StoreSpec | None = None) -> ActivationStore:
     """A store of traces, closed and opened again."""
     store_spec = store_spec or spec()
-    with ActivationStore.create(path, store_spec) as writer:
-        for trace in traces:
-            if trace.id not in writer.done:
-                writer.append(trace, activations_of(trace, store_spec))
+    with ActivationStore.create(path, store_spec, traces) as writer:
+        for trace in writer.missing:
+            writer.append(trace.id, activations_of(trace, store_spec))
     return ActivationStore.open(path)
 
 

@@ -140,8 +140,8 @@ def test_each_number_format_holds_what_it_can(tmp_path: Path, dtype: str, rng: n
     trace, key = make_traces([11])[0], ("base", SITES[0])
     one = spec(dtype=dtype, models={"base": {}}, sites=SITES[:1])
     values = rng.normal(size=(11, D)).astype(np.float32)
-    with ActivationStore.create(tmp_path / "s", one) as writer:
-        writer.append(trace, {key: torch.from_numpy(values)})
+    with ActivationStore.create(tmp_path / "s", one, [trace]) as writer:
+        writer.append(trace.id, {key: torch.from_numpy(values)})
     expected = torch.from_numpy(values).to(getattr(torch, dtype)).float().numpy()
     np.testing.assert_array_equal(ActivationStore.open(tmp_path / "s").rows(*key, slice(None)), expected)
 
@@ -205,41 +205,83 @@ def test_any_cut_gives_the_same_rows(
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
-    trace, one = make_traces([4])[0], spec()
-    good = activations_of(trace, one)
-    with ActivationStore.create(tmp_path / "s", one) as writer:
-        with pytest.raises(
-            ConfigError, match=r"t0: activations do not fit.*missing base/L2.resid_post.*unknown base/L9"
+    traces, one = make_traces([4, 3]), spec()
+    good, key = activations_of(traces[0], one), one.keys[0]
+    others = {k: v for k, v in good.items() if k != key} | {("base", Site(9)): good[key]}
+    not_finite = np.array([[np.nan] * D, [np.inf] * D, [1] * D, [1] * D])
+    with ActivationStore.create(tmp_path / "s", one, traces) as writer:
+        for kind, sentence, activations in (
+            (ConfigError, r"t0: activations do not fit.*missing base/L2.resid_post.*unknown base/L9", others),
+            (
+                AlignmentError,
+                r"t0: expected activations of shape \(4, 6\).*base/L2.resid_post \(3, 6\)",
+                good | {key: np.zeros((3, D), np.float32)},
+            ),
+            (
+                ConfigError,
+                r"t0: not finite in bfloat16: 2 rows at base/L2.resid_post; look at the model",
+                good | {key: not_finite},
+            ),
         ):
-            writer.append(
-                trace, {k: v for k, v in good.items() if k != one.keys[0]} | {("base", Site(9)): good[one.keys[0]]}
-            )
-        with pytest.raises(
-            AlignmentError, match=r"t0: expected activations of shape \(4, 6\).*base/L2.resid_post \(3, 6\)"
-        ):
-            writer.append(trace, good | {one.keys[0]: np.zeros((3, D), np.float32)})
-        with pytest.raises(AlignmentError, match="got no token"):
-            writer.append(replace(trace, token_ids=(), n_prompt=0), {k: v[:0] for k, v in good.items()})
-        with pytest.raises(
-            ConfigError, match=r"t0: not finite in bfloat16: 2 rows at base/L2.resid_post; look at the model"
-        ):
-            writer.append(trace, good | {one.keys[0]: np.array([[np.nan] * D, [np.inf] * D, [1] * D, [1] * D])})
-        writer.append(trace, good)
-        with pytest.raises(ConfigError, match=r"trace t0 is in .* already; skip the ids in writer.done"):
-            writer.append(trace, good)
-        assert writer.done == {"t0"}
+            with pytest.raises(kind, match=sentence):
+                writer.append("t0", activations)
+        writer.append("t0", good)
+        writer.append("t1", activations_of(traces[1], one))
     with pytest.raises(ConfigError, match=r"writer of .* is closed"):
-        writer.append(trace, good)
-    assert ActivationStore.open(tmp_path / "s").n_traces == 1
+        writer.append("t0", good)
+    assert ActivationStore.open(tmp_path / "s").n_traces == 2
+
+
+def test_traces_come_as_they_were_announced(tmp_path: Path) -> None:
+    traces, one = make_traces([4, 3, 2]), spec()
+    writer = ActivationStore.create(tmp_path / "s", one, traces)
+    for wrong in ("t1", "t9"):
+        with pytest.raises(ConfigError, match=rf"trace {wrong} cannot be appended .*: trace t0 comes next"):
+            writer.append(wrong, activations_of(traces[1], one))
+    for trace in traces[:2]:
+        writer.append(trace.id, activations_of(trace, one))
+    assert [trace.id for trace in writer.missing] == ["t2"]
+    with pytest.raises(ConfigError, match=r"ends 1 of 3 traces too early, the next one is t2; append them"):
+        writer.close()
+    with (
+        ActivationStore.create(tmp_path / "s", one, []) as writer,
+        pytest.raises(ConfigError, match="every announced trace is there"),
+    ):
+        writer.append("t2", activations_of(traces[2], one))
+    with pytest.raises(AlignmentError, match="no token in 1 traces, the first one is t0"):
+        ActivationStore.create(tmp_path / "s", one, [replace(traces[0], token_ids=(), n_prompt=0)])
+    with pytest.raises(ConfigError, match="1 trace ids are there twice, the first one is t1"):
+        ActivationStore.create(tmp_path / "s", one, [*traces, traces[1]])
+
+
+def test_an_id_names_one_trace_only(made: Made) -> None:
+    first = made.traces[0]
+    with ActivationStore.create(made.store.path, spec(), [first]) as writer:
+        assert writer.missing == ()
+    other, before = replace(first, token_ids=(*first.token_ids[:-1], 999)), folder_bytes(made.store.path)
+    with pytest.raises(ConfigError, match=r"trace t0 is in .* with other tokens; new traces need new ids or seeds"):
+        ActivationStore.create(made.store.path, spec(), [other], {"prompt_set": "x"})
+    assert folder_bytes(made.store.path) == before
+
+
+def test_sources_are_kept_once_each(tmp_path: Path) -> None:
+    first, second = {"prompt_set": "a", "skipped": {"x": "why"}}, {"prompt_set": "b", "skipped": {}}
+    for source, traces in ((first, []), (first, make_traces([3])), (second, make_traces([3, 4])), (None, [])):
+        with ActivationStore.create(tmp_path / "s", spec(), traces, source) as writer:
+            for trace in writer.missing:
+                writer.append(trace.id, activations_of(trace, spec()))
+    store = ActivationStore.open(tmp_path / "s")
+    assert store.manifest.sources == (first, second)
+    assert store.n_traces == 2
 
 
 def test_float16_overflow_is_refused(tmp_path: Path) -> None:
     one = spec(dtype="float16", models={"base": {}}, sites=SITES[:1])
     with (
-        ActivationStore.create(tmp_path / "s", one) as writer,
         pytest.raises(ConfigError, match="float16 ends at 65504"),
+        ActivationStore.create(tmp_path / "s", one, make_traces([1])) as writer,
     ):
-        writer.append(make_traces([1])[0], {one.keys[0]: np.full((1, D), 7e4, np.float32)})
+        writer.append("t0", {one.keys[0]: np.full((1, D), 7e4, np.float32)})
 
 
 @pytest.mark.parametrize(
@@ -261,5 +303,5 @@ def test_impossible_specs_are_refused(changes: dict[str, object], sentence: str)
 def test_a_shard_has_a_bounded_size_by_default() -> None:
     small, wide = spec(shard_rows=0), spec(shard_rows=0, d=4096)
     assert small.shard_rows == 65_536
-    assert wide.shard_rows * wide.row_bytes <= 64 << 20 < (wide.shard_rows + 1) * wide.row_bytes
+    assert wide.shard_rows * wide.row_bytes <= 128 << 20 < (wide.shard_rows + 1) * wide.row_bytes
     assert StoreSpec.from_json(wide.to_json()) == wide

@@ -80,9 +80,9 @@ def test_a_store_of_large_shards_is_right(tmp_path: Path, rng: np.random.Generat
         trace.id: {key: rng.normal(size=(len(trace.token_ids), 1024)).astype(np.float32) for key in wide.keys}
         for trace in traces
     }
-    with ActivationStore.create(tmp_path / "s", wide) as writer:
+    with ActivationStore.create(tmp_path / "s", wide, traces) as writer:
         for trace in traces:
-            writer.append(trace, values[trace.id])
+            writer.append(trace.id, values[trace.id])
     store = ActivationStore.open(tmp_path / "s")
     assert store.verify() == []
     assert [record.rows for record in store.manifest.shards] == [700, 1100, 900]

@@ -35,20 +35,21 @@ from tests.store.stores import (
 )
 
 
-def kill_writers(kills: int, seed: int) -> str:
-    command = [sys.executable, "-m", "tests.store.killing", "--kills", str(kills), "--seed", str(seed)]
+def kill(what: str, kills: int, seed: int) -> str:
+    command = [sys.executable, "-m", "tests.store.killing", "--what", what, "--kills", str(kills), "--seed", str(seed)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def test_a_killed_writer_leaves_a_whole_store_that_resumes() -> None:
-    assert kill_writers(6, seed=1).startswith("6 kills")
+    assert kill("writer", 6, seed=1).startswith("6 kills")
 
 
 @pytest.mark.slow
-def test_a_hundred_killed_writers_leave_whole_stores() -> None:
-    assert kill_writers(100, seed=2).startswith("100 kills")
+@pytest.mark.parametrize("what", ["writer", "capture"])
+def test_a_hundred_kills_leave_whole_stores(what: str) -> None:
+    assert kill(what, 100, seed=2).startswith("100 kills")
 
 
 class Stop(Exception):
@@ -57,9 +58,9 @@ class Stop(Exception):
 
 def interrupted(path: Path, after: int) -> None:
     traces = make_traces(LENGTHS)
-    with pytest.raises(Stop), ActivationStore.create(path, spec()) as writer:  # noqa: PT012 - the block is the test
+    with pytest.raises(Stop), ActivationStore.create(path, spec(), traces) as writer:  # noqa: PT012 - the test
         for trace in traces[:after]:
-            writer.append(trace, activations_of(trace, spec()))
+            writer.append(trace.id, activations_of(trace, spec()))
         raise Stop
 
 
@@ -72,7 +73,8 @@ def test_an_interrupted_capture_resumes_to_the_same_bytes(
     halfway = ActivationStore.open(tmp_path / "s")
     assert not halfway.manifest.complete
     assert halfway.verify() == []
-    assert halfway.n_traces <= after
+    ends = [2, 3, 4, 7, 8]  # traces up to the end of each shard
+    assert halfway.n_traces == max((end for end in ends if end <= after), default=0), "one shard is lost, not more"
     write(tmp_path / "s", make_traces(LENGTHS))
     assert folder_bytes(tmp_path / "s") == folder_bytes(tmp_path / "whole")
 
@@ -89,16 +91,16 @@ def test_debris_of_a_killed_writer_is_removed(tmp_path: Path, make_store: Callab
 
 def test_two_writers_are_refused(tmp_path: Path) -> None:
     with (
-        ActivationStore.create(tmp_path / "s", spec()),
+        ActivationStore.create(tmp_path / "s", spec(), []),
         pytest.raises(ConfigError, match=rf"activation store .* is being written by process {os.getpid()}; wait"),
     ):
-        ActivationStore.create(tmp_path / "s", spec())
-    ActivationStore.create(tmp_path / "s", spec()).close()
+        ActivationStore.create(tmp_path / "s", spec(), [])
+    ActivationStore.create(tmp_path / "s", spec(), []).close()
 
 
 def test_labels_wait_for_the_writer(made: Made) -> None:
     with (
-        ActivationStore.create(made.store.path, spec()),
+        ActivationStore.create(made.store.path, spec(), []),
         pytest.raises(ConfigError, match="is being written by process"),
     ):
         made.store.put_labels(ANNOTATOR, made.sentences)
@@ -106,15 +108,15 @@ def test_labels_wait_for_the_writer(made: Made) -> None:
 
 def test_another_spec_is_refused(made: Made) -> None:
     with pytest.raises(ConfigError, match=r"made with another spec: d was 6, is 8; write to another folder"):
-        ActivationStore.create(made.store.path, spec(d=8))
-    with pytest.raises(ConfigError, match=r"provenance was \{'prompts': 'abc'\}, is \{\}"):
-        ActivationStore.create(made.store.path, spec(provenance={}))
+        ActivationStore.create(made.store.path, spec(d=8), [])
+    with pytest.raises(ConfigError, match=r"provenance.prompts was 'abc', is None"):
+        ActivationStore.create(made.store.path, spec(provenance={}), [])
 
 
 def test_a_folder_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "manifest.json").write_text('{"format": "multidir-run", "version": 1}')
     with pytest.raises(FormatError, match="expected format 'multidir-activations', got 'multidir-run'"):
-        ActivationStore.create(tmp_path, spec())
+        ActivationStore.create(tmp_path, spec(), [])
     with pytest.raises(FormatError, match=r"has no manifest.json"):
         ActivationStore.open(tmp_path / "absent")
 
@@ -168,7 +170,7 @@ def test_a_truncated_shard_is_refused(made: Made) -> None:
     with pytest.raises(FormatError, match=sentence):
         ActivationStore.open(made.store.path)
     with pytest.raises(FormatError, match=sentence):
-        ActivationStore.create(made.store.path, spec())
+        ActivationStore.create(made.store.path, spec(), [])
     assert made.store.verify() == [sentence]
     with pytest.raises(FormatError, match="truncated or replaced"):
         made.store.rows("base", SITES[0], slice(None))
@@ -292,9 +294,9 @@ def test_a_read_only_store_is_read_and_not_written(read_only: Path) -> None:
 
     assert without_rights(read) == "FormatError: read right: True, problems: []"
     for act in (
-        lambda: ActivationStore.create(read_only, spec()),
+        lambda: ActivationStore.create(read_only, spec(), []),
         lambda: ActivationStore.open(read_only).put_labels(ANNOTATOR, []),
-        lambda: ActivationStore.create(read_only / "deeper", spec()),
+        lambda: ActivationStore.create(read_only / "deeper", spec(), []),
     ):
         assert re.fullmatch(
             r"ConfigError: cannot write .*: the folder is read-only for this user; choose another folder",
@@ -302,14 +304,18 @@ def test_a_read_only_store_is_read_and_not_written(read_only: Path) -> None:
         )
 
 
-def test_a_failed_shard_is_reported_by_the_next_append(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_shard_that_cannot_be_written_ends_the_writer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise OSError(errno.EIO, os.strerror(errno.EIO))
 
     monkeypatch.setattr(direct.os, "pwrite", broken)
-    writer = ActivationStore.create(tmp_path / "s", spec())
-    traces = make_traces([40, 40, 40])
-    with pytest.raises(ConfigError, match=r"cannot write .*shard-00000.h5: .*Input/output error"), writer:  # noqa: PT012
-        for trace in traces:
-            writer.append(trace, activations_of(trace, spec()))
+    traces = make_traces([40, 40])
+    writer = ActivationStore.create(tmp_path / "s", spec(), traces)
+    with pytest.raises(ConfigError, match=r"cannot write .*shard-00000.h5: .*Input/output error"):
+        writer.append("t0", activations_of(traces[0], spec()))
     assert not (tmp_path / "s" / "lock").exists()
+    with pytest.raises(ConfigError, match=r"writer of .* is closed; open another one"):
+        writer.append("t0", activations_of(traces[0], spec()))
+    writer.close()
+    monkeypatch.undo()
+    assert not ActivationStore.open(tmp_path / "s").manifest.complete

@@ -163,3 +163,16 @@ def test_a_reader_from_before_keeps_its_labels_or_says_so(made: Made, tmp_path: 
     assert early.labels(ANNOTATOR) == made.sentences
     with pytest.raises(FormatError, match="is missing or was changed"):
         late.labels(ANNOTATOR)
+
+
+def test_a_pass_lets_go_of_the_shards_behind_it(made: Made) -> None:
+    """Mapped pages count as memory of the process until they are let go."""
+    store, starts = made.store, [shard.row_start for shard in made.store.shards]
+    for number, start in enumerate(starts):
+        rows = np.array([start, start + 1])
+        np.testing.assert_array_equal(store._gather.passing(KEY, rows), store.rows(*KEY, rows))
+        assert [shard.touched for shard in store.shards] == [n == number for n in range(len(starts))]
+    for walk in (lambda: store.window_sums(*KEY, ANNOTATOR, (-1, 0)), lambda: store.norms(*KEY)):
+        walk()
+        assert not any(shard.touched for shard in store.shards)
+    assert store._gather.passing(KEY, np.zeros(0, np.int64)).shape == (0, D)
