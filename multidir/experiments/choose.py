@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from multidir.errors import DesignError
+from multidir.experiments.score import BACKTRACKING
 from multidir.records.direction import Direction, DirectionSet
 from multidir.records.site import Site
 
@@ -69,18 +70,30 @@ def best_coherent(cells: pd.DataFrame, min_coherent: float) -> pd.Series:
     return usable.sort_values(["backtrack_share", "dose"], ascending=[False, True]).iloc[0]
 
 
-def find_direction(directions: DirectionSet, role: str, choice: Choice) -> Direction:
+def derived(directions: DirectionSet, role: str, label: str = BACKTRACKING) -> list[Direction]:
+    """The directions of a model before sentences with a label.
+
+    Raises:
+        DesignError: the set has none.
+    """
+    found = [item for item in directions if (item.source.get("role"), item.source.get("label")) == (role, label)]
+    if not found:
+        raise DesignError(f"there is no {role}-derived {label} direction among {', '.join(directions.names)}")
+    return found
+
+
+def find_direction(directions: DirectionSet, role: str, choice: Choice, label: str = BACKTRACKING) -> Direction:
     """The direction of a role at the chosen site and window.
 
     Raises:
         DesignError: the set has none.
     """
     offsets = [choice.offset_lo, choice.offset_hi]
-    for item in directions:
-        if (item.source.get("role"), str(item.site), item.source.get("offsets")) == (role, choice.site, offsets):
+    for item in derived(directions, role, label):
+        if (str(item.site), item.source.get("offsets")) == (choice.site, offsets):
             return item
     raise DesignError(
-        f"no {role} direction for window {choice.window} at {choice.site} among {', '.join(directions.names)}"
+        f"no {role} {label} direction for window {choice.window} at {choice.site} among {', '.join(directions.names)}"
     )
 
 

@@ -5,6 +5,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from multidir.annotate.text_measures import CoherenceGate
+from multidir.linalg.contrast import MeanRule, Reference
+from multidir.methods.window_rules import Skip
+
+
+@dataclass(frozen=True)
+class Means:
+    """How a difference of means is taken."""
+
+    mean: MeanRule = "token"
+    """`token`: all rows weigh alike (the paper's code). `trace`: mean of per-trace means (Eq. 3)."""
+    reference: Reference = "all"
+    """`all`: minus the mean over all labelled sentences, positives included (Eq. 3). `rest`: positives left out."""
+    skip: Skip = "whole"
+    """Windows that leave the text. `whole`: left out. `code`: cut at the end of the trace, and position 0 may enter, as
+    in the paper's code. `reply`: those that reach into the prompt are left out too."""
 
 
 @dataclass(frozen=True)

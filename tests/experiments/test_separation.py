@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from multidir.errors import DesignError
-from multidir.experiments.directions import parse_window
 from multidir.experiments.separation import WindowMeans, crossfitted_scores
 from multidir.stats.ranking import auroc
 
@@ -31,13 +30,3 @@ def test_noise_stays_at_chance_because_scores_are_crossfitted(rng: np.random.Gen
 def test_more_folds_than_traces_is_refused(rng: np.random.Generator) -> None:
     with pytest.raises(DesignError, match="folds"):
         crossfitted_scores(windows(rng, 1.0, n=30), 5, rng)
-
-
-@pytest.mark.parametrize("text", ["-13", "a:b", "-1:-3"])
-def test_windows_are_two_numbers_in_order(text: str) -> None:
-    with pytest.raises(ValueError, match="window"):
-        parse_window(text)
-
-
-def test_a_window_parses() -> None:
-    assert parse_window("-13:-8") == (-13, -8)
