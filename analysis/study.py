@@ -10,7 +10,7 @@ Writes one run folder per stage; returns the last one, which holds report.html. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from multidir.config import Compute
@@ -24,9 +24,13 @@ class Config:
 
     preset: str = "tiny"
     """Name of a shipped preset (see data/presets), or the path of a TOML file."""
+    rules: str = ""
+    """Rule set for what the preset leaves open: `paper`, or `paper-code` for what the paper's code does; none: the
+    preset's own."""
     compute: Compute = field(default_factory=Compute)
 
 
 def main(cfg: Config) -> Path:
     """Run every stage and return the run folder of the last one."""
-    return run_study(load_preset(cfg.preset), cfg.compute)
+    preset = load_preset(cfg.preset)
+    return run_study(replace(preset, rules=cfg.rules or preset.rules), cfg.compute)

@@ -37,6 +37,8 @@ class Preset:
     title: str
     pair: Pair
     stages: tuple[Stage, ...]
+    rules: str = ""
+    """Rule set that fills what a stage's settings leave open."""
 
 
 def preset_names() -> list[str]:
@@ -63,7 +65,7 @@ def load_preset(name: str) -> Preset:
 
 
 def _preset(name: str, table: dict[str, Any]) -> Preset:
-    odd = sorted(set(table) - {"title", "pair", "stage"})
+    odd = sorted(set(table) - {"title", "pair", "rules", "stage"})
     if odd or "stage" not in table:
         raise ConfigError(
             f"preset {name}: " + (f"unknown {', '.join(odd)}" if odd else "it has no [[stage]]") + "; see data/presets"
@@ -76,7 +78,7 @@ def _preset(name: str, table: dict[str, Any]) -> Preset:
         stage = Stage(recipe, stage.name or recipe.partition("/")[2], stage.inputs, stage.science)
         _check_chain(name, stage, [earlier.name for earlier in stages])
         stages.append(stage)
-    return Preset(name, table.get("title", name), pair, tuple(stages))
+    return Preset(name, table.get("title", name), pair, tuple(stages), table.get("rules", ""))
 
 
 def _check_chain(preset: str, stage: Stage, earlier: list[str]) -> None:
