@@ -11,7 +11,7 @@ Source: arXiv 2507.12638, Eq. 3 and section 3.1.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -78,6 +78,16 @@ class TraceSums:
                 "or choose another label or window"
             )
         return self.labels.index(label)
+
+    def against(self, label: str) -> TraceSums:
+        """The same sums with all other labels as one, which is all that a direction of this label needs.
+
+        Raises:
+            DesignError: the label has no rows.
+        """
+        i = self.index(label)
+        pairs = [np.stack([x[:, i], x.sum(axis=1) - x[:, i]], axis=1) for x in (self.sums, self.counts)]
+        return replace(self, sums=pairs[0], counts=pairs[1], labels=(label, "other"))
 
     def direction(
         self, label: str, mean: MeanRule = "token", reference: Reference = "all", name: str = ""

@@ -5,18 +5,22 @@ from __future__ import annotations
 from multidir.report.control_figures import random_spread, rates_by_cause
 from multidir.report.direction_figures import direction_geometry, projection_histogram, projection_separation
 from multidir.report.dose_figures import dose_curves, transfer_matrix
+from multidir.report.geometry_figures import cosine_matrix, model_agreement, span_angles
 from multidir.report.offset_figures import offset_grid
 from multidir.report.plot import Plot, save
 
 __all__ = [
     "Plot",
+    "cosine_matrix",
     "direction_geometry",
     "dose_curves",
+    "model_agreement",
     "offset_grid",
     "projection_histogram",
     "projection_separation",
     "random_spread",
     "rates_by_cause",
     "save",
+    "span_angles",
     "transfer_matrix",
 ]

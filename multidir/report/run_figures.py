@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pandas as pd
@@ -11,8 +11,22 @@ from multidir.report import figures
 from multidir.report.plot import Plot, save
 from multidir.store.runs import Run
 
-FIGURES: dict[str, tuple[tuple[str, Callable[[pd.DataFrame], Plot]], ...]] = {
+Draw = Callable[[pd.DataFrame], Plot]
+
+FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
     "train/directions": (("directions.csv", figures.direction_geometry),),
+    "analysis/geometry": (
+        ("cosines.csv?axis=model", figures.model_agreement),
+        ("cosines.csv?axis=label", figures.cosine_matrix),
+        ("cosines.csv?axis=category", figures.cosine_matrix),
+        ("cosines.csv?axis=window", figures.cosine_matrix),
+        ("cosines.csv?axis=site", figures.cosine_matrix),
+        ("angles.csv?axis=model", figures.span_angles),
+        ("angles.csv?axis=label", figures.span_angles),
+        ("angles.csv?axis=category", figures.span_angles),
+        ("angles.csv?axis=window", figures.span_angles),
+        ("angles.csv?axis=site", figures.span_angles),
+    ),
     "analysis/causes": (("rates.csv", figures.rates_by_cause),),
     "analysis/separation": (
         ("separation.csv", figures.projection_separation),
@@ -25,12 +39,25 @@ FIGURES: dict[str, tuple[tuple[str, Callable[[pd.DataFrame], Plot]], ...]] = {
         ("folds.csv", figures.random_spread),
     ),
 }
-"""Recipe -> the tables it writes and what draws them; the same functions draw the report."""
+"""Recipe -> the tables it writes and what draws them; the same functions draw the report. `TABLE?COLUMN=VALUE` are the
+rows of a table with this value; where there are none, there is no figure."""
 
 
 def plots_of(recipe: str, folder: Path) -> list[Plot]:
     """The figures of a finished run of a recipe."""
-    return [draw(pd.read_csv(folder / table)) for table, draw in FIGURES.get(recipe, ())]
+    return list(_plots(recipe, folder))
+
+
+def _plots(recipe: str, folder: Path) -> Iterator[Plot]:
+    for source, draw in FIGURES.get(recipe, ()):
+        name, _, only = source.partition("?")
+        table = pd.read_csv(folder / name)
+        if only:
+            column, _, value = only.partition("=")
+            table = table[table[column] == value]
+            if table.empty:
+                continue
+        yield draw(table)
 
 
 def save_figures(run: Run, recipe: str) -> None:

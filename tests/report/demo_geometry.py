@@ -1,0 +1,42 @@
+"""Invented tables of how directions lie to each other, for the figures that draw them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+LABELS = ("adding-knowledge", "backtracking", "deduction", "example-testing", "initializing", "uncertainty-estimation")
+
+
+def cosine_table() -> pd.DataFrame:
+    """All pairs of labels in both models."""
+    rng = np.random.default_rng(4)
+    rows = []
+    for role in ("base", "reasoning"):
+        points = rng.normal(size=(len(LABELS), 5))
+        units = points / np.linalg.norm(points, axis=1, keepdims=True)
+        for i, a in enumerate(LABELS):
+            for j in range(i + 1, len(LABELS)):
+                value = float(units[i] @ units[j])
+                rows.append(("label", role, a, LABELS[j], value, max(-1.0, value - 0.1), min(1.0, value + 0.1)))
+    return pd.DataFrame(rows, columns=["axis", "within", "a", "b", "cosine", "low", "high"])
+
+
+def agreement_table() -> pd.DataFrame:
+    """The two models by label."""
+    values = [0.73, 0.72, 0.79, 0.78, 0.77, 0.81]
+    rows = [("model", name, "base", "reasoning", v, v - 0.04, v + 0.03) for name, v in zip(LABELS, values, strict=True)]
+    table = pd.DataFrame(rows, columns=["axis", "within", "a", "b", "cosine", "low", "high"])
+    return table.assign(raw_cosine=table["cosine"] - 0.02)
+
+
+def angle_table() -> pd.DataFrame:
+    """Spans of all labels at other windows against home."""
+    rows = []
+    for role, turn in (("base", 1.0), ("reasoning", 1.2)):
+        for step, window in enumerate(("-21..-16", "-9..-4", "0..4")):
+            for number in range(5):
+                degrees = min(90.0, turn * (12 + 6 * step + 11 * number))
+                rows.append(("window", role, "-13..-8", window, number + 1, degrees, 4.0 + 5 * number, 83.0 + number))
+    names = ["axis", "within", "a", "b", "number", "degrees", "noise_degrees", "random_degrees"]
+    return pd.DataFrame(rows, columns=names)
