@@ -6,6 +6,7 @@ from multidir.report.control_figures import random_spread, rates_by_cause
 from multidir.report.direction_figures import direction_geometry, projection_histogram, projection_separation
 from multidir.report.dose_figures import dose_curves, transfer_matrix
 from multidir.report.geometry_figures import cosine_matrix, model_agreement, span_angles
+from multidir.report.lens_figures import logit_lens
 from multidir.report.offset_figures import offset_grid
 from multidir.report.plot import Plot, save
 
@@ -14,6 +15,7 @@ __all__ = [
     "cosine_matrix",
     "direction_geometry",
     "dose_curves",
+    "logit_lens",
     "model_agreement",
     "offset_grid",
     "projection_histogram",

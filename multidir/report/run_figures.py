@@ -27,6 +27,7 @@ FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
         ("angles.csv?axis=window", figures.span_angles),
         ("angles.csv?axis=site", figures.span_angles),
     ),
+    "analysis/logit-lens": (("scores.csv", figures.logit_lens),),
     "analysis/causes": (("rates.csv", figures.rates_by_cause),),
     "analysis/separation": (
         ("separation.csv", figures.projection_separation),

@@ -71,10 +71,23 @@ def _section(path: Path, manifest: Mapping[str, Any], questions: Mapping[str, st
     if (path / "cells.csv").is_file():
         table = pd.read_csv(path / "cells.csv")
         blocks.append(DetailsBlock(f"All {len(table)} cells", (TableBlock.of(table, "Estimates by cell"),)))
+    blocks += _top_tokens(path)
     settings = json.loads((path / "config.json").read_text(encoding="utf-8")).get("science", {})
     facts = {name: _short(value) for name, value in settings.items()}
     blocks.append(DetailsBlock("Settings", (FactsBlock({"recipe": recipe, "run": path.name, **facts}),)))
     return Section(questions.get(recipe, recipe), f"{headline[:1].upper()}{headline[1:]}", tuple(blocks))
+
+
+def _top_tokens(path: Path) -> list[Block]:
+    """What directions decode to, one line per direction and unembedding."""
+    if not (path / "tokens.csv").is_file():
+        return []
+    table = pd.read_csv(path / "tokens.csv", keep_default_na=False).sort_values("place", kind="stable")
+    lines = table.groupby(["direction", "unembedding"], sort=False)["token"].agg(
+        lambda texts: " ".join(map(repr, texts))
+    )
+    frame = lines.rename("top tokens").reset_index()
+    return [DetailsBlock(f"Top tokens of {len(frame)} readings", (TableBlock.of(frame, "Largest logits first"),))]
 
 
 def _short(value: Any) -> str:

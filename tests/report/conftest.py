@@ -21,6 +21,7 @@ DRAWINGS: dict[str, Drawing] = {
     "offset_grid": (figures.offset_grid, demo.grid_cells),
     "cosine_matrix": (figures.cosine_matrix, demo_geometry.cosine_table),
     "model_agreement": (figures.model_agreement, demo_geometry.agreement_table),
+    "logit_lens": (figures.logit_lens, demo_geometry.lens_table),
     "span_angles": (figures.span_angles, demo_geometry.angle_table),
     "direction_geometry": (figures.direction_geometry, demo.geometry_table),
     "rates_by_cause": (figures.rates_by_cause, demo.cause_table),

@@ -40,3 +40,16 @@ def angle_table() -> pd.DataFrame:
                 rows.append(("window", role, "-13..-8", window, number + 1, degrees, 4.0 + 5 * number, 83.0 + number))
     names = ["axis", "within", "a", "b", "number", "degrees", "noise_degrees", "random_degrees"]
     return pd.DataFrame(rows, columns=names)
+
+
+def lens_table() -> pd.DataFrame:
+    """Readings of every block through both unembeddings: two labels, two origins."""
+    rows = []
+    for reader in ("base", "reasoning"):
+        for role, height in (("base", 0.06), ("reasoning", 0.3)):
+            for label, share in (("backtracking", 1.0), ("deduction", 0.2)):
+                for layer in range(0, 32, 2):
+                    score = share * height * float(np.exp(-(((layer - 26) / 6) ** 2)))
+                    rows.append((role, label, layer, -13, -8, reader, score, -0.03, 0.03))
+    names = ["role", "label", "layer", "offset_lo", "offset_hi", "unembedding", "score", "null_low", "null_high"]
+    return pd.DataFrame(rows, columns=names)
