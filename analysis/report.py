@@ -45,8 +45,14 @@ class Config:
     """Run folder of data/activations."""
     directions: Path | None = None
     """Run folder of train/directions."""
+    geometry: Path | None = None
+    """Run folder of analysis/geometry."""
+    lens: Path | None = None
+    """Run folder of analysis/logit-lens."""
     separation: Path | None = None
     """Run folder of analysis/separation."""
+    density: Path | None = None
+    """Run folder of analysis/density."""
     offsets: Path | None = None
     """Run folder of analysis/offsets."""
     steering: Path | None = None
@@ -66,8 +72,9 @@ def main(cfg: Config) -> Path:
 
     with run:
         s = cfg.science
-        parts = (cfg.prompts, cfg.traces, cfg.labels, cfg.causes, cfg.activations, cfg.directions)
-        runs = [path for path in (*parts, cfg.separation, cfg.offsets, cfg.steering) if path is not None]
+        parts = (cfg.prompts, cfg.traces, cfg.labels, cfg.causes, cfg.activations, cfg.directions, cfg.geometry)
+        parts = (*parts, cfg.lens, cfg.separation, cfg.density, cfg.offsets, cfg.steering)
+        runs = [path for path in parts if path is not None]
         page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions())
         write_page(page, run.file("report.html"))
         run.note(headline=f"{summary(page)} The report: {run.file('report.html')}")

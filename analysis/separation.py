@@ -26,6 +26,8 @@ class Science:
     """The behaviour."""
     windows: tuple[str, ...] = ("-13:-8",)
     """Token offsets first:last, both included, counted from the sentence's first token (0)."""
+    sites: tuple[str, ...] = ()
+    """Sites of the store; none given: all."""
     folds: int = 5
     """Parts into which traces are split."""
     draws: int = 1000
@@ -49,7 +51,7 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "analysis/separation")
     if run.complete:
         return run.path
-    from multidir.experiments.directions import only_annotator
+    from multidir.experiments.directions import chosen_sites, only_annotator
     from multidir.experiments.results import Results, save_results
     from multidir.experiments.separation import best_separation, separation_table
     from multidir.methods.window_rules import parse_window
@@ -59,8 +61,9 @@ def main(cfg: Config) -> Path:
     with run:
         s = cfg.science
         store = ActivationStore.open(cfg.activations / "store")
-        windows = [parse_window(text) for text in s.windows]
-        table, scores = separation_table(store, only_annotator(store), s.label, windows, s.folds, s.draws, s.seed)
+        sites, windows = chosen_sites(store, s.sites), [parse_window(text) for text in s.windows]
+        where = (store, only_annotator(store), s.label, sites, windows)
+        table, scores = separation_table(*where, s.folds, s.draws, s.seed)
         save_results(run, Results({"separation": table, "scores": scores}, best_separation(table)))
         save_figures(run, "analysis/separation")
     return run.path

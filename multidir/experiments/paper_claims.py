@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
 from multidir.records.verdict import Status, Verdict
+from multidir.stats.estimate import Estimate
 
 
 def does_not_decode(scores: pd.DataFrame, label: str, site: str, words: Sequence[str]) -> list[Verdict]:
@@ -39,3 +41,32 @@ def does_not_decode(scores: pd.DataFrame, label: str, site: str, words: Sequence
             "otherwise undetermined",
         )
     ]
+
+
+def projections_are_dense(alarms: pd.DataFrame) -> list[Verdict]:
+    """Do most of the tokens with a high projection announce nothing?
+
+    Args:
+        alarms: of `density_tables.alarm_rows`; the rows at the median of the tokens before the behaviour decide.
+    """
+    return [_dense(row) for row in alarms[alarms["quantile"] == 0.5].itertuples(index=False)]
+
+
+def _dense(row: Any) -> Verdict:
+    ends = row.precision_low, row.precision_high
+    precision = Estimate(row.precision, *ends, row.n_traces, "cluster bootstrap", "share of tokens")
+    if not precision.has_interval:
+        status = Status.UNDETERMINED
+    elif precision.high < 0.5:
+        status = Status.SUPPORTED
+    else:
+        status = Status.REFUTED if precision.low > 0.5 else Status.UNDETERMINED
+    return Verdict(
+        claim=f"High projections on the {row.role}-derived direction are dense: most of them announce no backtracking.",
+        status=status,
+        because=f"Of all tokens, {row.share:.1%} project higher than the median token before backtracking; "
+        f"{precision.value:.1%} [{precision.low:.1%}, {precision.high:.1%}] of these announce it, as "
+        f"{row.base_rate:.1%} of all tokens do.",
+        rule="supported: interval of that share below one half; refuted: above it; otherwise undetermined",
+        estimates={"precision": precision},
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from multidir.report.control_figures import random_spread, rates_by_cause
+from multidir.report.density_figures import projection_profile, token_density
 from multidir.report.direction_figures import direction_geometry, projection_histogram, projection_separation
 from multidir.report.dose_figures import dose_curves, transfer_matrix
 from multidir.report.geometry_figures import cosine_matrix, model_agreement, span_angles
@@ -19,10 +20,12 @@ __all__ = [
     "model_agreement",
     "offset_grid",
     "projection_histogram",
+    "projection_profile",
     "projection_separation",
     "random_spread",
     "rates_by_cause",
     "save",
     "span_angles",
+    "token_density",
     "transfer_matrix",
 ]

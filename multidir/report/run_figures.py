@@ -33,6 +33,7 @@ FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
         ("separation.csv", figures.projection_separation),
         ("scores.csv", figures.projection_histogram),
     ),
+    "analysis/density": (("density.csv", figures.token_density), ("profile.csv", figures.projection_profile)),
     "analysis/offsets": (("cells.csv", figures.offset_grid),),
     "analysis/steering": (
         ("cells.csv", figures.dose_curves),

@@ -13,7 +13,16 @@ from multidir.experiments.results import read_verdicts
 from multidir.records.outcome import Outcome
 from multidir.records.text import Sentence, Trace
 from multidir.records.verdict import Status, Verdict
-from multidir.report.blocks import Block, DetailsBlock, FactsBlock, FigureBlock, TableBlock, TextBlock, TraceBlock
+from multidir.report.blocks import (
+    Block,
+    DetailsBlock,
+    FactsBlock,
+    FigureBlock,
+    ShadedBlock,
+    TableBlock,
+    TextBlock,
+    TraceBlock,
+)
 from multidir.report.page import Page, Provenance, Section
 from multidir.report.run_figures import plots_of
 from multidir.store.rows import read_rows
@@ -71,7 +80,7 @@ def _section(path: Path, manifest: Mapping[str, Any], questions: Mapping[str, st
     if (path / "cells.csv").is_file():
         table = pd.read_csv(path / "cells.csv")
         blocks.append(DetailsBlock(f"All {len(table)} cells", (TableBlock.of(table, "Estimates by cell"),)))
-    blocks += _top_tokens(path)
+    blocks += [*_top_tokens(path), *_shaded_traces(path)]
     settings = json.loads((path / "config.json").read_text(encoding="utf-8")).get("science", {})
     facts = {name: _short(value) for name, value in settings.items()}
     blocks.append(DetailsBlock("Settings", (FactsBlock({"recipe": recipe, "run": path.name, **facts}),)))
@@ -88,6 +97,18 @@ def _top_tokens(path: Path) -> list[Block]:
     )
     frame = lines.rename("top tokens").reset_index()
     return [DetailsBlock(f"Top tokens of {len(frame)} readings", (TableBlock.of(frame, "Largest logits first"),))]
+
+
+def _shaded_traces(path: Path) -> list[Block]:
+    """Traces shaded by the projection of their tokens, one per model and trace."""
+    if not (path / "shaded.csv").is_file():
+        return []
+    table = pd.read_csv(path / "shaded.csv", keep_default_na=False)
+    shown = [
+        ShadedBlock.of(some, f"Trace {trace}, projection on the {role}-derived direction")
+        for (trace, role), some in table.groupby(["trace", "role"], sort=False)
+    ]
+    return [*shown[:1], DetailsBlock("More traces", tuple(shown[1:]))] if len(shown) > 1 else list(shown)
 
 
 def _short(value: Any) -> str:

@@ -22,6 +22,8 @@ DRAWINGS: dict[str, Drawing] = {
     "cosine_matrix": (figures.cosine_matrix, demo_geometry.cosine_table),
     "model_agreement": (figures.model_agreement, demo_geometry.agreement_table),
     "logit_lens": (figures.logit_lens, demo_geometry.lens_table),
+    "token_density": (figures.token_density, demo_geometry.density_table),
+    "projection_profile": (figures.projection_profile, demo_geometry.profile_table),
     "span_angles": (figures.span_angles, demo_geometry.angle_table),
     "direction_geometry": (figures.direction_geometry, demo.geometry_table),
     "rates_by_cause": (figures.rates_by_cause, demo.cause_table),

@@ -53,3 +53,34 @@ def lens_table() -> pd.DataFrame:
                     rows.append((role, label, layer, -13, -8, reader, score, -0.03, 0.03))
     names = ["role", "label", "layer", "offset_lo", "offset_hi", "unembedding", "score", "null_low", "null_high"]
     return pd.DataFrame(rows, columns=names)
+
+
+def density_table() -> pd.DataFrame:
+    """Histograms of four groups in both models."""
+    rows = []
+    edges = np.linspace(-3, 3, 25)
+    groups = (
+        ("all tokens", 0.0, 9000),
+        ("before the label", 1.4, 700),
+        ("before other sentences", 0.1, 5000),
+        ("keywords", 0.4, 90),
+    )
+    for role in ("base", "reasoning"):
+        for group, centre, n in groups:
+            weights = np.exp(-((edges[:-1] - centre) ** 2) / 2)
+            for low, high, share in zip(edges, edges[1:], weights / weights.sum(), strict=False):
+                rows.append((role, group, low, high, round(n * share), share, centre))
+    return pd.DataFrame(rows, columns=["role", "group", "bin_low", "bin_high", "count", "share", "median"])
+
+
+def profile_table() -> pd.DataFrame:
+    """A rise before the sentence in both models."""
+    rows = []
+    for role, height in (("base", 1.2), ("reasoning", 1.6)):
+        for offset in range(-24, 9):
+            rise = height * float(np.exp(-(((offset + 9) / 5) ** 2)))
+            auroc = 0.5 + 0.25 * rise / height
+            means = (rise, rise - 0.2, rise + 0.2, 0.05, 0.0, 0.1)
+            rows.append((role, offset, *means, auroc, auroc - 0.04, auroc + 0.04))
+    names = [f"{name}{end}" for name in ("mean", "other", "auroc") for end in ("", "_low", "_high")]
+    return pd.DataFrame(rows, columns=["role", "offset", *names])
