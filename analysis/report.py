@@ -57,6 +57,8 @@ class Config:
     """Run folder of analysis/offsets."""
     steering: Path | None = None
     """Run folder of analysis/steering."""
+    paper: Path | None = None
+    """Run folder of analysis/paper."""
     science: Science = field(default_factory=Science)
     compute: Compute = field(default_factory=Compute)
 
@@ -73,7 +75,7 @@ def main(cfg: Config) -> Path:
     with run:
         s = cfg.science
         parts = (cfg.prompts, cfg.traces, cfg.labels, cfg.causes, cfg.activations, cfg.directions, cfg.geometry)
-        parts = (*parts, cfg.lens, cfg.separation, cfg.density, cfg.offsets, cfg.steering)
+        parts = (*parts, cfg.lens, cfg.separation, cfg.density, cfg.offsets, cfg.steering, cfg.paper)
         runs = [path for path in parts if path is not None]
         page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions())
         write_page(page, run.file("report.html"))

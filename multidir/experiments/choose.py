@@ -36,7 +36,7 @@ def with_direction_facts(cells: pd.DataFrame, directions: Iterable[Direction]) -
         [
             {
                 "direction": item.name,
-                "direction_role": item.source.get("role", item.method),
+                "direction_role": _origin(item),
                 "site": str(item.site),
                 "offset_lo": item.source.get("offsets", [np.nan, np.nan])[0],
                 "offset_hi": item.source.get("offsets", [np.nan, np.nan])[1],
@@ -48,6 +48,13 @@ def with_direction_facts(cells: pd.DataFrame, directions: Iterable[Direction]) -
     joined = cells.merge(facts, on="direction", how="left")
     joined["direction_role"] = joined["direction_role"].fillna("none")
     return joined
+
+
+def _origin(item: Direction) -> str:
+    """The model a direction of the behaviour is from; `label` for another label's, else the method that made it."""
+    if item.source.get("label", BACKTRACKING) != BACKTRACKING:
+        return "label"
+    return str(item.source.get("role", item.method))
 
 
 def coherent_cells(cells: pd.DataFrame, min_coherent: float) -> pd.DataFrame:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -70,3 +70,33 @@ def _dense(row: Any) -> Verdict:
         rule="supported: interval of that share below one half; refuted: above it; otherwise undetermined",
         estimates={"precision": precision},
     )
+
+
+def models_agree(ours: Mapping[str, Estimate], min_cosine: float) -> list[Verdict]:
+    """Do the base- and the reasoning-derived direction of the behaviour point the same way?
+
+    Args:
+        ours: estimates by key of `paper_numbers`.
+        min_cosine: from where on two directions agree.
+    Returns:
+        One verdict, or none when the cosine was not estimated.
+    """
+    cosine = ours.get("between/backtracking")
+    if cosine is None:
+        return []
+    if not cosine.has_interval:
+        status = Status.UNDETERMINED
+    elif cosine.low > min_cosine:
+        status = Status.SUPPORTED
+    else:
+        status = Status.REFUTED if cosine.high < min_cosine else Status.UNDETERMINED
+    return [
+        Verdict(
+            claim="The base model and the reasoning model hold nearly the same backtracking direction.",
+            status=status,
+            because=f"Their cosine is {cosine.value:.2f} [{cosine.low:.2f}, {cosine.high:.2f}]; the paper's text says "
+            "0.74, its vectors 0.716.",
+            rule=f"supported: interval above {min_cosine:g}; refuted: below it; otherwise undetermined",
+            estimates={"cosine": cosine},
+        )
+    ]

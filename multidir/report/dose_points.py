@@ -52,10 +52,22 @@ def dose_points(cells: pd.DataFrame, what: str, measure: Measure, coherent_at_le
     named = table[~random & (table["direction_role"] != "none")].assign(n_directions=1)
     points = pd.concat([named, _spread(table[random])], ignore_index=True)
     points = pd.concat([unsteered.assign(n_directions=0), _with_origin(points, unsteered)], ignore_index=True)
-    points["coherent"] = points["coherent_share"] >= coherent_at_least
+    points["coherent"] = passing(points["coherent_share"], coherent_at_least)
     columns = ["target", "direction_role", "direction", "dose", "value", "low", "high"]
     columns += ["coherent_share", "coherent", "n_prompts", "n_directions"]
     return points[columns].sort_values(["target", "direction_role", "direction", "dose"], ignore_index=True)
+
+
+def passing(coherent_share: pd.Series, at_least: float) -> pd.Series:
+    """Which cells count as coherent; where nobody measured it in any cell, all are taken as they are."""
+    if coherent_share.isna().all():
+        return pd.Series(data=True, index=coherent_share.index)
+    return coherent_share >= at_least
+
+
+def without_coherence(coherent_share: pd.Series) -> str:
+    """The sentence that says so; empty when it was measured."""
+    return "Whether the texts are coherent was not reported." if coherent_share.isna().all() else ""
 
 
 def best(points: pd.DataFrame) -> Any:

@@ -9,10 +9,12 @@ from multidir.report.dose_figures import dose_curves, transfer_matrix
 from multidir.report.geometry_figures import cosine_matrix, model_agreement, span_angles
 from multidir.report.lens_figures import logit_lens
 from multidir.report.offset_figures import offset_grid
+from multidir.report.paper_figures import beside_paper
 from multidir.report.plot import Plot, save
 
 __all__ = [
     "Plot",
+    "beside_paper",
     "cosine_matrix",
     "direction_geometry",
     "dose_curves",

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
+from multidir.experiments import paper_tables
 from multidir.report import figures
 from multidir.report.plot import Plot, save
 from multidir.store.runs import Run
@@ -34,6 +36,7 @@ FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
         ("scores.csv", figures.projection_histogram),
     ),
     "analysis/density": (("density.csv", figures.token_density), ("profile.csv", figures.projection_profile)),
+    "analysis/paper": (("beside.csv", figures.beside_paper),),
     "analysis/offsets": (("cells.csv", figures.offset_grid),),
     "analysis/steering": (
         ("cells.csv", figures.dose_curves),
@@ -43,6 +46,22 @@ FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
 }
 """Recipe -> the tables it writes and what draws them; the same functions draw the report. `TABLE?COLUMN=VALUE` are the
 rows of a table with this value; where there are none, there is no figure."""
+
+
+PUBLISHED: dict[str, Callable[[], Plot]] = {
+    "analysis/logit-lens": lambda: figures.logit_lens(paper_tables.fig5_scores()),
+    "analysis/offsets": lambda: figures.offset_grid(paper_tables.fig2_cells(), measure="keyword"),
+    "analysis/steering": lambda: figures.dose_curves(paper_tables.fig4_cells(), measure="keyword"),
+}
+"""Recipe -> the figure of the paper that it repeats, drawn from its numbers by the function that draws ours."""
+
+
+def published_plot(recipe: str) -> Plot | None:
+    """The paper's figure for a recipe, under a name of its own, where there is one."""
+    if recipe not in PUBLISHED:
+        return None
+    plot = PUBLISHED[recipe]()
+    return replace(plot, name=f"{plot.name}_published", title=f"{plot.title}, as published")
 
 
 def plots_of(recipe: str, folder: Path) -> list[Plot]:

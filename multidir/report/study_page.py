@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from multidir.experiments.paper_numbers import RULE
 from multidir.experiments.results import read_verdicts
 from multidir.records.outcome import Outcome
 from multidir.records.text import Sentence, Trace
@@ -24,9 +25,12 @@ from multidir.report.blocks import (
     TraceBlock,
 )
 from multidir.report.page import Page, Provenance, Section
-from multidir.report.run_figures import plots_of
+from multidir.report.run_figures import plots_of, published_plot
+from multidir.report.tables import Interval
 from multidir.store.rows import read_rows
 from multidir.store.runs import read_manifest
+
+PUBLISHED_SUMMARY = "The paper's figure, drawn from its published numbers (Llama-3.1-8B and its R1 distillation)"
 
 SAMPLES = 3
 """Traces, and pairs of steered and unsteered texts, that the page shows."""
@@ -73,6 +77,9 @@ def _section(path: Path, manifest: Mapping[str, Any], questions: Mapping[str, st
     recipe = str(manifest["recipe"])
     headline = str(manifest["notes"].get("headline", ""))
     blocks: list[Block] = [FigureBlock(plot) for plot in plots_of(recipe, path)]
+    published = published_plot(recipe)
+    if published is not None:
+        blocks.append(DetailsBlock(PUBLISHED_SUMMARY, (FigureBlock(published),)))
     blocks += [
         TextBlock(f"{v.claim} {v.status.value.capitalize()}. Rule: {v.rule}.", "note") for v in read_verdicts(path)
     ]
@@ -80,7 +87,7 @@ def _section(path: Path, manifest: Mapping[str, Any], questions: Mapping[str, st
     if (path / "cells.csv").is_file():
         table = pd.read_csv(path / "cells.csv")
         blocks.append(DetailsBlock(f"All {len(table)} cells", (TableBlock.of(table, "Estimates by cell"),)))
-    blocks += [*_top_tokens(path), *_shaded_traces(path)]
+    blocks += [*_top_tokens(path), *_shaded_traces(path), *_beside_paper(path)]
     settings = json.loads((path / "config.json").read_text(encoding="utf-8")).get("science", {})
     facts = {name: _short(value) for name, value in settings.items()}
     blocks.append(DetailsBlock("Settings", (FactsBlock({"recipe": recipe, "run": path.name, **facts}),)))
@@ -109,6 +116,17 @@ def _shaded_traces(path: Path) -> list[Block]:
         for (trace, role), some in table.groupby(["trace", "role"], sort=False)
     ]
     return [*shown[:1], DetailsBlock("More traces", tuple(shown[1:]))] if len(shown) > 1 else list(shown)
+
+
+def _beside_paper(path: Path) -> list[Block]:
+    """Our numbers beside the published ones, one line each."""
+    if not (path / "beside.csv").is_file():
+        return []
+    table = pd.read_csv(path / "beside.csv")
+    columns = ["what", "published", "value", "low", "high", "n", "status", "source"]
+    here = {"here": Interval("value", "low", "high", decimals=3)}
+    block = TableBlock.of(table[columns], "Published numbers and ours", here, decimals={"published": 3})
+    return [block, TextBlock(f"Rule: {RULE}.", "note")]
 
 
 def _short(value: Any) -> str:

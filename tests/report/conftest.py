@@ -24,6 +24,7 @@ DRAWINGS: dict[str, Drawing] = {
     "logit_lens": (figures.logit_lens, demo_geometry.lens_table),
     "token_density": (figures.token_density, demo_geometry.density_table),
     "projection_profile": (figures.projection_profile, demo_geometry.profile_table),
+    "beside_paper": (figures.beside_paper, demo_geometry.beside_table),
     "span_angles": (figures.span_angles, demo_geometry.angle_table),
     "direction_geometry": (figures.direction_geometry, demo.geometry_table),
     "rates_by_cause": (figures.rates_by_cause, demo.cause_table),

@@ -84,3 +84,15 @@ def profile_table() -> pd.DataFrame:
             rows.append((role, offset, *means, auroc, auroc - 0.04, auroc + 0.04))
     names = [f"{name}{end}" for name in ("mean", "other", "auroc") for end in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=["role", "offset", *names])
+
+
+def beside_table() -> pd.DataFrame:
+    """Published numbers of three kinds, with one of each outcome."""
+    rows = [
+        ("cosine of the two models", "cosine", 0.716, 0.74, 0.68, 0.8, "supported"),
+        ("cosine of deduction with backtracking", "cosine", 0.122, 0.4, 0.3, 0.5, "refuted"),
+        ("share of sentences that backtrack", "share", 0.039, 0.05, -0.01, 0.1, "undetermined"),
+        ("length of the direction", "residual units", 0.631, 0.64, 0.6, 0.69, "supported"),
+        ("dimensions of all labels", "dimensions", 5.0, 5.0, 5.0, 5.0, "supported"),
+    ]
+    return pd.DataFrame(rows, columns=["what", "unit", "published", "value", "low", "high", "status"])

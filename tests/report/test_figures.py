@@ -98,7 +98,7 @@ def test_a_table_without_any_score_draws_and_never_shows_zero(drawing: Drawing) 
     }
     numbers |= {"keyword_share", "length_low", "length_high", "cosine_low", "cosine_high"}
     numbers |= {"cosine", "raw_cosine", "degrees", "noise_degrees", "random_degrees"}
-    numbers |= {"score", "null_low", "null_high", "share", "median"}
+    numbers |= {"score", "null_low", "null_high", "share", "median", "value", "published"}
     numbers |= {f"{name}{end}" for name in ("mean", "other", "auroc") for end in ("", "_low", "_high")}
     frame = table()
     frame[[column for column in frame if column in numbers]] = np.nan
