@@ -18,7 +18,7 @@ _MORE_MARKERS = "Dv<>P"
 """For further directions of one origin; the first has the marker of its tone."""
 
 
-def dose_curves(cells: pd.DataFrame, measure: Measure = "backtrack", coherent_at_least: float = 0.8) -> Plot:
+def dose_curves(cells: pd.DataFrame, measure: Measure = "backtrack", coherent_at_least: float | None = 0.8) -> Plot:
     """How much backtracking each direction causes as its dose grows, in both models.
 
     Args:
@@ -26,7 +26,8 @@ def dose_curves(cells: pd.DataFrame, measure: Measure = "backtrack", coherent_at
             random | noise | none), direction, dose, dose_unit, n_prompts, coherent_share and, for the measure,
             backtrack_share, low, high or keyword_share, keyword_low, keyword_high.
         measure: `backtrack` (labelled sentences) or `keyword` (words).
-        coherent_at_least: cells below this share of coherent generations are drawn hollow.
+        coherent_at_least: cells below this share of coherent generations are drawn hollow; None for tables of
+            others that do not report it.
     Raises:
         FormatError: columns are missing or hold something else.
     """
@@ -52,12 +53,12 @@ def dose_curves(cells: pd.DataFrame, measure: Measure = "backtrack", coherent_at
         name="dose_curves" if measure == "backtrack" else "dose_curves_keyword",
         title="Dose curves" if measure == "backtrack" else "Dose curves, counted by keywords",
         reading=_dose_reading(points, noun),
-        note=" ".join(part for part in (without_coherence(points["coherent_share"]), unscored(points)) if part),
+        note=" ".join(part for part in (without_coherence(coherent_at_least), unscored(points)) if part),
         narrow=(3.7, 5.6),
     )
 
 
-def transfer_matrix(cells: pd.DataFrame, measure: Measure = "backtrack", coherent_at_least: float = 0.8) -> Plot:
+def transfer_matrix(cells: pd.DataFrame, measure: Measure = "backtrack", coherent_at_least: float | None = 0.8) -> Plot:
     """Base- and reasoning-derived direction in both models, at the dose that is best in the reasoning model.
 
     The dose is chosen per direction among the coherent cells of the reasoning model; the base model is shown at

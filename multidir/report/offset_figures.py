@@ -19,7 +19,10 @@ _ROLES = ("base", "reasoning")
 
 
 def offset_grid(
-    cells: pd.DataFrame, target: str = "reasoning", coherent_at_least: float = 0.8, measure: Measure = "backtrack"
+    cells: pd.DataFrame,
+    target: str = "reasoning",
+    coherent_at_least: float | None = 0.8,
+    measure: Measure = "backtrack",
 ) -> Plot:
     """Backtracking of the steered model against the token window its direction was taken from, a line per dose.
 
@@ -32,7 +35,8 @@ def offset_grid(
             dose_unit, coherent_share, for the measure backtrack_share, low, high or keyword_share, keyword_low,
             keyword_high, and site where there are several.
         target: role of the steered model; rows of the other model are left out.
-        coherent_at_least: share of coherent generations from which a cell counts as coherent.
+        coherent_at_least: share of coherent generations from which a cell counts as coherent; None for tables of
+            others that do not report it.
         measure: `backtrack` (labelled sentences) or `keyword` (words).
     Raises:
         FormatError: columns are missing or hold something else.
@@ -65,14 +69,14 @@ def offset_grid(
         name="offset_grid" if measure == "backtrack" else "offset_grid_keyword",
         title="Where a direction was found, and what it does",
         reading=_grid_reading(derived, roles, target),
-        note=" ".join(part for part in (without_coherence(derived["coherent_share"]), unscored(data)) if part),
+        note=" ".join(part for part in (without_coherence(coherent_at_least), unscored(data)) if part),
         wide=(7.6 if len(roles) > 1 else 5.4, 2.8 * len(sites) + 0.7),
         narrow=(3.7, 2.4 * len(roles) * len(sites) + 0.8),
     )
 
 
 def _grid_points(
-    cells: pd.DataFrame, what: str, target: str, coherent_at_least: float, measure: Measure
+    cells: pd.DataFrame, what: str, target: str, coherent_at_least: float | None, measure: Measure
 ) -> pd.DataFrame:
     value, low, high, _, _ = MEASURES[measure]
     shares = (value, low, high, "coherent_share")

@@ -50,8 +50,10 @@ rows of a table with this value; where there are none, there is no figure."""
 
 PUBLISHED: dict[str, Callable[[], Plot]] = {
     "analysis/logit-lens": lambda: figures.logit_lens(paper_tables.fig5_scores()),
-    "analysis/offsets": lambda: figures.offset_grid(paper_tables.fig2_cells(), measure="keyword"),
-    "analysis/steering": lambda: figures.dose_curves(paper_tables.fig4_cells(), measure="keyword"),
+    "analysis/offsets": lambda: figures.offset_grid(
+        paper_tables.fig2_cells(), coherent_at_least=None, measure="keyword"
+    ),
+    "analysis/steering": lambda: figures.dose_curves(paper_tables.fig4_cells(), "keyword", None),
 }
 """Recipe -> the figure of the paper that it repeats, drawn from its numbers by the function that draws ours."""
 

@@ -76,12 +76,11 @@ def test_figure_four_is_drawn_from_its_csv_by_the_function_that_draws_ours(refer
     merged = kept.merge(cells, on=["direction", "dose"], suffixes=("", "_csv"))
     assert len(merged) == len(kept)
     np.testing.assert_allclose(merged["keyword_share"], merged["keyword_share_csv"], atol=6e-6)
-    plot = figures.dose_curves(cells, measure="keyword")
+    plot = figures.dose_curves(cells, "keyword", None)
     lines = {line.get_label(): line for line in plot.figure.axes[0].get_lines()}
     assert set(FIG4) <= set(lines)
-    np.testing.assert_allclose(
-        lines["backtracking"].get_ydata()[1:], np.array(FIG4["backtracking"][1:]) / 100, atol=6e-6
-    )
+    drawn = lines["backtracking"].get_ydata()[1:]
+    np.testing.assert_allclose(drawn, np.array(FIG4["backtracking"][1:]) / 100, atol=6e-6)
     assert "from 0.2% to 31%" in plot.reading
     assert plot.note == "Whether the texts are coherent was not reported."
 
@@ -113,7 +112,7 @@ def test_another_csv_is_refused(tmp_path: Path, text: str, message: str) -> None
 
 
 def test_figures_two_and_five_are_drawn_by_the_functions_that_draw_ours() -> None:
-    two = figures.offset_grid(fig2_cells(), measure="keyword")
+    two = figures.offset_grid(fig2_cells(), coherent_at_least=None, measure="keyword")
     assert "works best from tokens -13..-9 of L10.resid_post (52%" in two.reading
     assert two.name == "offset_grid_keyword"
     five = figures.logit_lens(fig5_scores())
