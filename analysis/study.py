@@ -10,11 +10,11 @@ Writes one run folder per stage; returns the last one, which holds report.html. 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from multidir.config import Compute
-from multidir.recipes.preset import load_preset
+from multidir.recipes.preset import chosen_preset
 from multidir.recipes.study import run_study
 
 
@@ -27,10 +27,15 @@ class Config:
     rules: str = ""
     """Rule set for what the preset leaves open: `paper`, or `paper-code` for what the paper's code does; none: the
     preset's own."""
+    base: str = ""
+    """Base model in place of the preset's: a folder, or a hub id."""
+    reasoning: str = ""
+    """Reasoning model in place of the preset's."""
+    dry_run: bool = False
+    """Say what the study would take, and run nothing: cells, tokens, bytes, judge dollars, GPU time."""
     compute: Compute = field(default_factory=Compute)
 
 
 def main(cfg: Config) -> Path:
     """Run every stage and return the run folder of the last one."""
-    preset = load_preset(cfg.preset)
-    return run_study(replace(preset, rules=cfg.rules or preset.rules), cfg.compute)
+    return run_study(chosen_preset(cfg.preset, cfg.rules, cfg.base, cfg.reasoning), cfg.compute)

@@ -32,6 +32,9 @@ from multidir.store.runs import read_manifest
 
 PUBLISHED_SUMMARY = "The paper's figure, drawn from its published numbers (Llama-3.1-8B and its R1 distillation)"
 
+FIGURES_SHOWN = 3
+"""Figures of a run that stand open; the others unfold."""
+
 SAMPLES = 3
 """Traces, and pairs of steered and unsteered texts, that the page shows."""
 
@@ -76,7 +79,10 @@ def _answer(verdicts: Sequence[Verdict], manifests: Sequence[Mapping[str, Any]])
 def _section(path: Path, manifest: Mapping[str, Any], questions: Mapping[str, str]) -> Section:
     recipe = str(manifest["recipe"])
     headline = str(manifest["notes"].get("headline", ""))
-    blocks: list[Block] = [FigureBlock(plot) for plot in plots_of(recipe, path)]
+    drawn: list[Block] = [FigureBlock(plot) for plot in plots_of(recipe, path)]
+    blocks = [*drawn[:FIGURES_SHOWN]]
+    if drawn[FIGURES_SHOWN:]:
+        blocks.append(DetailsBlock("More figures", tuple(drawn[FIGURES_SHOWN:])))
     published = published_plot(recipe)
     if published is not None:
         blocks.append(DetailsBlock(PUBLISHED_SUMMARY, (FigureBlock(published),)))
