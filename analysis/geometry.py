@@ -6,7 +6,7 @@ window and label. The paper reports one of these numbers: the two models' backtr
 
     multidir run analysis/geometry --activations runs/data/activations/... --site L10 --windows -13:-8 five@0
 
-Writes cosines.csv, angles.csv, spans.csv, figures. Seconds.
+Writes cosines.csv, angles.csv, spans.csv, verdicts.json, figures. Seconds.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class Science:
     """Token windows, written as for train/directions."""
     means: Means = field(default_factory=Means)
     """How means are taken."""
+    min_cosine: float = 0.5
+    """The two models' directions *agree* when the whole interval of their cosine is above this."""
     draws: int = 500
     """Bootstrap resamples of traces."""
     seed: int = 0
@@ -56,6 +58,7 @@ def main(cfg: Config) -> Path:
         return run.path
     from multidir.experiments.geometry import geometry_tables, headline
     from multidir.experiments.geometry_pairs import Geometry, Home
+    from multidir.experiments.paper_claims import models_agree
     from multidir.experiments.results import Results, save_results
     from multidir.methods.window_rules import parse_window
     from multidir.records.site import Site
@@ -68,6 +71,7 @@ def main(cfg: Config) -> Path:
         home = Home(Site.parse(s.site), parse_window(s.window), s.label)
         windows = [parse_window(text) for text in s.windows]
         tables = geometry_tables(Geometry(store, home, windows, s.means, s.draws, s.seed))
-        save_results(run, Results(tables, headline(tables, s.label)))
+        verdicts = models_agree(tables["cosines"], s.label, s.min_cosine)
+        save_results(run, Results(tables, headline(tables, s.label), verdicts))
         save_figures(run, "analysis/geometry")
     return run.path

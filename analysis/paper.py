@@ -1,4 +1,4 @@
-"""Which of the paper's numbers and claims hold here?
+"""Which of the paper's published numbers hold here?
 
 Sets our lengths, cosines, shares and keyword peaks beside those of arXiv 2507.12638, and says of each whether it is
 supported, refuted or undetermined, by a stated rule. Numbers in the units of one model are compared only with
@@ -6,7 +6,7 @@ supported, refuted or undetermined, by a stated rule. Numbers in the units of on
 
     multidir run analysis/paper --directions runs/train/directions/... --geometry runs/analysis/geometry/... --same-pair
 
-Writes beside.csv, verdicts.json, a figure. Seconds.
+Writes beside.csv and a figure. Seconds.
 """
 
 from __future__ import annotations
@@ -30,8 +30,6 @@ class Science:
     """Window of the direction, written as for train/directions."""
     same_pair: bool = False
     """The models are the paper's own."""
-    min_cosine: float = 0.5
-    """The two models' directions *agree* when the whole interval of their cosine is above this."""
     draws: int = 1000
     """Bootstrap resamples of traces."""
     seed: int = 0
@@ -61,7 +59,6 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "analysis/paper")
     if run.complete:
         return run.path
-    from multidir.experiments.paper_claims import models_agree
     from multidir.experiments.paper_numbers import beside_table, count_statuses
     from multidir.experiments.paper_ours import our_numbers
     from multidir.experiments.results import Results, save_results
@@ -77,6 +74,6 @@ def main(cfg: Config) -> Path:
         runs = {"directions": cfg.directions, "geometry": cfg.geometry, "steering": cfg.steering}
         ours = our_numbers(runs, Site.parse(s.site), parse_window(s.window), traces, sentences, s.draws, s.seed)
         table = beside_table(ours, s.same_pair)
-        save_results(run, Results({"beside": table}, count_statuses(table), models_agree(ours, s.min_cosine)))
+        save_results(run, Results({"beside": table}, count_statuses(table)))
         save_figures(run, "analysis/paper")
     return run.path

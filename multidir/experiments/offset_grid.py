@@ -62,8 +62,8 @@ def offset_grid(bench: Bench, directions: DirectionSet, science: GridScience, fi
 def _against_sentence_start(
     table: pd.DataFrame, best: pd.Series, outcomes: Sequence[Outcome], science: GridScience
 ) -> list[Verdict]:
-    """The best window before the sentence against the best one that begins at or after its first token."""
-    at = table[(table["offset_lo"] >= 0) & (table["site"] == best["site"])]
+    """The best window before the sentence against the best one that reaches into it."""
+    at = table[(table["offset_hi"] >= 0) & (table["site"] == best["site"])]
     if at.empty:
         return []
     try:

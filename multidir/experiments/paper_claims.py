@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -72,31 +72,33 @@ def _dense(row: Any) -> Verdict:
     )
 
 
-def models_agree(ours: Mapping[str, Estimate], min_cosine: float) -> list[Verdict]:
-    """Do the base- and the reasoning-derived direction of the behaviour point the same way?
+def models_agree(cosines: pd.DataFrame, label: str, min_cosine: float) -> list[Verdict]:
+    """Do the base- and the reasoning-derived direction of a label point the same way?
 
     Args:
-        ours: estimates by key of `paper_numbers`.
+        cosines: of `geometry.cosine_rows`.
+        label: the behaviour.
         min_cosine: from where on two directions agree.
     Returns:
-        One verdict, or none when the cosine was not estimated.
+        One verdict, or none when there is one model only.
     """
-    cosine = ours.get("between/backtracking")
-    if cosine is None:
-        return []
+    mine = cosines[(cosines["axis"] == "model") & (cosines["within"] == label)]
+    return [_agree(row, label, min_cosine) for row in mine.itertuples(index=False)]
+
+
+def _agree(row: Any, label: str, min_cosine: float) -> Verdict:
+    cosine = Estimate(row.cosine, row.low, row.high, row.n_traces, "cluster bootstrap, noise removed", "cosine")
     if not cosine.has_interval:
         status = Status.UNDETERMINED
     elif cosine.low > min_cosine:
         status = Status.SUPPORTED
     else:
         status = Status.REFUTED if cosine.high < min_cosine else Status.UNDETERMINED
-    return [
-        Verdict(
-            claim="The base model and the reasoning model hold nearly the same backtracking direction.",
-            status=status,
-            because=f"Their cosine is {cosine.value:.2f} [{cosine.low:.2f}, {cosine.high:.2f}]; the paper's text says "
-            "0.74, its vectors 0.716.",
-            rule=f"supported: interval above {min_cosine:g}; refuted: below it; otherwise undetermined",
-            estimates={"cosine": cosine},
-        )
-    ]
+    return Verdict(
+        claim=f"The base model and the reasoning model hold nearly the same {label} direction.",
+        status=status,
+        because=f"Their cosine is {cosine.value:.2f} [{cosine.low:.2f}, {cosine.high:.2f}], sampling noise removed. "
+        "The paper's text says 0.74, its published vectors 0.716, noise included.",
+        rule=f"supported: interval above {min_cosine:g}; refuted: below it; otherwise undetermined",
+        estimates={"cosine": cosine},
+    )

@@ -9,8 +9,10 @@ import pytest
 from multidir.errors import ConfigError
 from multidir.experiments.geometry import angle_rows, geometry_tables, headline
 from multidir.experiments.geometry_pairs import Geometry, Home
+from multidir.experiments.paper_claims import models_agree
 from multidir.experiments.settings import Means
 from multidir.records.site import Site
+from multidir.records.verdict import Status
 from multidir.store.activations import ActivationStore
 from tests.methods.planted import OFFSETS, SITE, planted_store
 
@@ -102,3 +104,12 @@ def test_one_model_and_one_site_leave_those_axes_out(tmp_path) -> None:
 def test_a_home_that_is_not_there_is_refused(store: ActivationStore, home: dict[str, object]) -> None:
     with pytest.raises(ConfigError, match=r"holds L1.resid_post, L2.resid_post, the windows are -6:-4, -3:-1"):
         geometry_tables(geometry(store, **home))
+
+
+@pytest.mark.parametrize(
+    ("least", "status"), [(0.2, Status.SUPPORTED), (0.95, Status.REFUTED), (2**-0.5, Status.UNDETERMINED)]
+)
+def test_whether_the_models_agree_depends_on_the_whole_interval(tables, least: float, status: Status) -> None:
+    (verdict,) = models_agree(tables["cosines"], "backtracking", least)
+    assert verdict.status is status
+    assert models_agree(tables["cosines"], "musing", least) == []

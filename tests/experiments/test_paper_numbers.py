@@ -10,7 +10,6 @@ import pytest
 
 from multidir.annotate.published import read_published
 from multidir.errors import FormatError
-from multidir.experiments.paper_claims import models_agree
 from multidir.experiments.paper_numbers import LABELS, NUMBERS, Published, beside, beside_table, count_statuses
 from multidir.experiments.paper_ours import from_directions, from_geometry, from_steering, from_traces
 from multidir.experiments.paper_tables import (
@@ -181,11 +180,6 @@ def test_directions_are_read_at_one_site_and_window() -> None:
     assert (length.value, length.n) == (0.63, 136)
     assert (length.low, length.high) == pytest.approx((0.58, 0.69))
     assert (between.low, between.high) == pytest.approx((0.67, 0.78))
-    (verdict,) = models_agree(found, 0.5)
-    assert verdict.status is Status.SUPPORTED
-    assert models_agree(found, 0.9)[0].status is Status.REFUTED
-    assert models_agree(found, 0.7)[0].status is Status.UNDETERMINED
-    assert models_agree({}, 0.5) == []
 
 
 def test_labels_and_rank_are_read_from_the_geometry() -> None:
