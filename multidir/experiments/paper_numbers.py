@@ -62,7 +62,7 @@ def _of_labels() -> Iterable[Published]:
         for role, length in (("base", base), ("reasoning", reasoning)):
             what = f"length of the {role}-derived {label} direction"
             yield Published(f"length/{role}/{label}", what, length, _VECTORS, "residual units", any_pair=False)
-        what = f"cosine of base- and reasoning-derived {label}"
+        what = f"cosine of the two models, {label}"
         yield Published(f"between/{label}", what, between, _VECTORS, "cosine", without_effect=0.0)
         if not math.isnan(with_backtracking):
             what = f"cosine of {label} with backtracking"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import difflib
 import typing
@@ -43,11 +42,17 @@ def from_command_line(recipe: Recipe, arguments: Sequence[str]) -> Any:
 
 
 def _without_option(option: str, arguments: Sequence[str]) -> tuple[str, list[str]]:
-    """The value of an option that every recipe understands, and the arguments without it."""
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-    parser.add_argument(option, dest="value", default="")
-    found, rest = parser.parse_known_args(list(arguments))
-    return found.value, rest
+    """The value of an option that every recipe understands (`--x V` or `--x=V`), and the arguments without it."""
+    value, rest, left = "", [], iter(arguments)
+    for argument in left:
+        name, equals, given = argument.partition("=")
+        if name != option:
+            rest.append(argument)
+            continue
+        value = given if equals else next(left, "")
+        if not value:
+            raise ConfigError(f"{option} needs a name")
+    return value, rest
 
 
 def _with_science(config: type[Any], values: Mapping[str, Any], where: str) -> Any:

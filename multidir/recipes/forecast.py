@@ -22,6 +22,9 @@ CATEGORIES = 10
 LABELS = 6
 """Of the taxonomy, where a stage takes all that there are."""
 
+COUNTED = {"prompts", "traces", "activations", "directions"}
+"""Inputs that decide how much a stage has to do; from a stage that is not estimated, nothing can be told."""
+
 FREE = ("lexical", "keyword", "grammar", "human")
 """Annotators that cost nothing."""
 
@@ -97,11 +100,15 @@ def forecast(preset: Preset, compute: Compute) -> list[Row]:
     known: dict[str, Facts] = {}
     rows = []
     for stage, cfg in zip(preset.stages, check_settings(preset, compute), strict=True):
-        inputs = {name: known[source] for name, source in stage.inputs.items()}
         handler = HANDLERS.get(stage.recipe)
-        row, facts = (Row(stage.name), Facts()) if handler is None else handler(stage.name, cfg.science, inputs, scene)
-        rows.append(row)
-        known[stage.name] = facts
+        inputs = {name: known[source] for name, source in stage.inputs.items() if source in known}
+        if handler is None:
+            rows.append(Row(stage.name))
+        elif COUNTED & set(stage.inputs) - set(inputs):
+            rows.append(Row(stage.name, gpu=None))
+        else:
+            row, known[stage.name] = handler(stage.name, cfg.science, inputs, scene)
+            rows.append(row)
     return rows
 
 

@@ -23,8 +23,8 @@ def dose_curves(cells: pd.DataFrame, measure: Measure = "backtrack", coherent_at
 
     Args:
         cells: one row per cell with columns target (base | reasoning), direction_role (base | reasoning |
-            random | noise | none), direction, dose, dose_unit, n_prompts, coherent_share and, for the measure,
-            backtrack_share, low, high or keyword_share, keyword_low, keyword_high.
+            random | noise | label | mean | self | none), direction, dose, dose_unit, n_prompts, coherent_share and,
+            for the measure, backtrack_share, low, high or keyword_share, keyword_low, keyword_high.
         measure: `backtrack` (labelled sentences) or `keyword` (words).
         coherent_at_least: cells below this share of coherent generations are drawn hollow; None for tables of
             others that do not report it.
@@ -58,7 +58,7 @@ def dose_curves(cells: pd.DataFrame, measure: Measure = "backtrack", coherent_at
     )
 
 
-def transfer_matrix(cells: pd.DataFrame, measure: Measure = "backtrack", coherent_at_least: float | None = 0.8) -> Plot:
+def transfer_matrix(cells: pd.DataFrame, measure: Measure = "backtrack", coherent_at_least: float = 0.8) -> Plot:
     """Base- and reasoning-derived direction in both models, at the dose that is best in the reasoning model.
 
     The dose is chosen per direction among the coherent cells of the reasoning model; the base model is shown at

@@ -63,7 +63,7 @@ def published_plot(recipe: str) -> Plot | None:
     if recipe not in PUBLISHED:
         return None
     plot = PUBLISHED[recipe]()
-    return replace(plot, name=f"{plot.name}_published", title=f"{plot.title}, as published")
+    return replace(plot, name=f"{plot.name}_published", title=f"{plot.title} (as published)")
 
 
 def plots_of(recipe: str, folder: Path) -> list[Plot]:

@@ -65,6 +65,14 @@ def test_what_cannot_be_known_is_not_zero() -> None:
     assert "Weights:" not in text
 
 
+def test_after_a_stage_that_is_not_estimated_nothing_is_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(HANDLERS, "train/directions")
+    found = rows("llama8b")
+    assert found["directions"].gpu == 0
+    assert (found["offsets"].gpu, found["offsets"].cells) == (None, 0)
+    assert found["traces"].gpu
+
+
 def test_the_table_says_what_it_assumes(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "study", "--preset", "llama8b", "--dry-run"]) == 0
     out = capsys.readouterr().out

@@ -50,4 +50,4 @@ def test_the_papers_preset_ends_in_a_report(tmp_path: Path, rules: str) -> None:
     assert widths == ({6} if rules == "paper" else {5, 6})
     assert most["label"].nunique() == 6
     (page,) = tmp_path.glob("analysis/report/*/report.html")
-    assert "as published" in page.read_text(encoding="utf-8")
+    assert "(as published)" in page.read_text(encoding="utf-8")

@@ -53,6 +53,14 @@ def test_one_flag_sets_all_of_them_and_other_flags_go_before_it() -> None:
     assert (plain.means.skip, plain.windows) == ("whole", ("-13:-8",))
 
 
+def test_the_other_arguments_keep_their_order() -> None:
+    recipe = load_recipe("train/directions")
+    found = from_command_line(recipe, ["--windows=-13:-8", "0:2", "--rules", "paper", *FIND, "--draws", "7"]).science
+    assert (found.windows, found.draws) == (("-13:-8", "0:2"), 7)
+    with pytest.raises(ConfigError, match="--rules needs a name"):
+        from_command_line(recipe, [*FIND, "--rules"])
+
+
 def test_what_has_no_default_is_still_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         from_command_line(load_recipe("train/directions"), ["--rules", "paper"])
