@@ -80,9 +80,11 @@ def _panel(axes: Axes, data: pd.DataFrame, reader: str, label: str) -> None:
         if name == label:
             axes.plot(some["layer"], some["score"], f"{tone.marker}-", color=tone.light, label=series, zorder=3)
         else:
-            axes.plot(some["layer"], some["score"], color=tone.light, linewidth=0.8, alpha=0.35, label=series)
+            axes.plot(some["layer"], some["score"], ".-", color=tone.light, linewidth=0.8, alpha=0.35, label=series)
     axes.axhline(0, color=MUTED.light, linewidth=0.8, zorder=1)
     axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+    if len(null) == 1:
+        axes.set_xlim(null["layer"].iloc[0] - 1, null["layer"].iloc[0] + 1)
 
 
 def _keys(data: pd.DataFrame, label: str) -> list[object]:
