@@ -78,12 +78,13 @@ def best_coherent(cells: pd.DataFrame, min_coherent: float) -> pd.Series:
 
 
 def derived(directions: DirectionSet, role: str, label: str = BACKTRACKING) -> list[Direction]:
-    """The directions of a model before sentences with a label.
+    """The directions of a model before sentences with a label; those that name no label, as imported ones, count.
 
     Raises:
         DesignError: the set has none.
     """
-    found = [item for item in directions if (item.source.get("role"), item.source.get("label")) == (role, label)]
+    of_role = [item for item in directions if item.source.get("role") == role]
+    found = [item for item in of_role if item.source.get("label", label) == label]
     if not found:
         raise DesignError(f"there is no {role}-derived {label} direction among {', '.join(directions.names)}")
     return found

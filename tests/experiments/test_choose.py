@@ -60,5 +60,7 @@ def test_a_direction_is_found_by_role_site_and_window() -> None:
 
 def test_only_directions_of_the_label_are_taken() -> None:
     assert [item.name for item in derived(SET, "reasoning")] == ["b"]
+    imported = Direction.from_vector("i", np.eye(4)[1], Site(2), "control vector", {"role": "base"})
+    assert [item.name for item in derived(DirectionSet([*SET, imported]), "base")] == ["a", "i"]
     with pytest.raises(DesignError, match="no base-derived deduction direction among c, a, b"):
         derived(SET, "base", "deduction")
