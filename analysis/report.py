@@ -47,12 +47,20 @@ class Config:
     """Run folder of data/activations."""
     directions: Path | None = None
     """Run folder of train/directions."""
+    geometry: Path | None = None
+    """Run folder of analysis/geometry."""
+    lens: Path | None = None
+    """Run folder of analysis/logit-lens."""
     separation: Path | None = None
     """Run folder of analysis/separation."""
+    density: Path | None = None
+    """Run folder of analysis/density."""
     offsets: Path | None = None
     """Run folder of analysis/offsets."""
     steering: Path | None = None
     """Run folder of analysis/steering."""
+    paper: Path | None = None
+    """Run folder of analysis/paper."""
     science: Science = field(default_factory=Science)
     compute: Compute = field(default_factory=Compute)
 
@@ -69,7 +77,8 @@ def main(cfg: Config) -> Path:
     with run:
         s = cfg.science
         parts = (cfg.prompts, cfg.traces, cfg.labels, cfg.agreement, cfg.causes, cfg.activations, cfg.directions)
-        runs = [path for path in (*parts, cfg.separation, cfg.offsets, cfg.steering) if path is not None]
+        parts = (*parts, cfg.geometry, cfg.lens, cfg.separation, cfg.density, cfg.offsets, cfg.steering, cfg.paper)
+        runs = [path for path in parts if path is not None]
         page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions())
         write_page(page, run.file("report.html"))
         run.note(headline=f"{summary(page)} The report: {run.file('report.html')}")

@@ -28,6 +28,8 @@ class Science:
     """Whose labels; empty where the store has those of one annotator only."""
     windows: tuple[str, ...] = ("-13:-8",)
     """Token offsets first:last, both included, counted from the sentence's first token (0)."""
+    sites: tuple[str, ...] = ()
+    """Sites of the store; none given: all."""
     folds: int = 5
     """Parts into which traces are split."""
     draws: int = 1000
@@ -51,18 +53,19 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "analysis/separation")
     if run.complete:
         return run.path
-    from multidir.experiments.directions import choose_annotator, parse_window
+    from multidir.experiments.directions import choose_annotator, chosen_sites
     from multidir.experiments.results import Results, save_results
     from multidir.experiments.separation import best_separation, separation_table
+    from multidir.methods.window_rules import parse_window
     from multidir.report.run_figures import save_figures
     from multidir.store.activations import ActivationStore
 
     with run:
         s = cfg.science
         store = ActivationStore.open(cfg.activations, verify=True)
-        windows = [parse_window(text) for text in s.windows]
-        annotator = choose_annotator(store, s.annotator)
-        table, scores = separation_table(store, annotator, s.label, windows, s.folds, s.draws, s.seed)
+        sites, windows = chosen_sites(store, s.sites), [parse_window(text) for text in s.windows]
+        where = (store, choose_annotator(store, s.annotator), s.label, sites, windows)
+        table, scores = separation_table(*where, s.folds, s.draws, s.seed)
         save_results(run, Results({"separation": table, "scores": scores}, best_separation(table)))
         save_figures(run, "analysis/separation")
     return run.path

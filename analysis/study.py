@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from multidir.config import Compute
-from multidir.recipes.preset import load_preset
+from multidir.recipes.preset import chosen_preset
 from multidir.recipes.study import run_study
 
 
@@ -24,9 +24,18 @@ class Config:
 
     preset: str = "tiny"
     """Name of a shipped preset (see data/presets), or the path of a TOML file."""
+    rules: str = ""
+    """Rule set for what the preset leaves open: `paper`, or `paper-code` for what the paper's code does; none: the
+    preset's own."""
+    base: str = ""
+    """Base model in place of the preset's: a folder, or a hub id."""
+    reasoning: str = ""
+    """Reasoning model in place of the preset's."""
+    dry_run: bool = False
+    """Say what the study would take, and run nothing: cells, tokens, bytes, judge dollars, GPU time."""
     compute: Compute = field(default_factory=Compute)
 
 
 def main(cfg: Config) -> Path:
     """Run every stage and return the run folder of the last one."""
-    return run_study(load_preset(cfg.preset), cfg.compute)
+    return run_study(chosen_preset(cfg.preset, cfg.rules, cfg.base, cfg.reasoning), cfg.compute)

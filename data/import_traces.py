@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from multidir.config import Compute
 from multidir.recipes.stage import open_stage
@@ -32,6 +33,9 @@ class Science:
     """Traces per category, from the first on; 0 takes all."""
     max_tokens: int = 2048
     """Longer traces are cut here, at the model's own tokens; sentences beyond are dropped and counted."""
+    text: Literal["exact", "rebuilt"] = "exact"
+    """`exact`: as it was written. `rebuilt`, as in the paper's code: the labelled sections joined by spaces, each
+    tokenised by itself, and without traces that change when decoded and encoded again."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Config:
     """Settings of this recipe."""
 
     pair: Pair = field(default_factory=lambda: Pair("packaged:smollm2"))
-    """The model whose tokens are used is its base model."""
+    """The tokens are those of its reasoning model, or of the base model where there is no other."""
     science: Science = field(default_factory=Science)
     compute: Compute = field(default_factory=Compute)
 
@@ -57,12 +61,11 @@ def main(cfg: Config) -> Path:
     from multidir.models.load import load_tokenizer
 
     with run:
-        tokenizer = load_tokenizer(cfg.pair.source("base"))
-        found = import_published(
-            file, tokenizer, cfg.science.annotator, cfg.science.per_category, cfg.science.max_tokens
-        )
+        s = cfg.science
+        tokenizer = load_tokenizer(cfg.pair.source(cfg.pair.roles[-1]))
+        found = import_published(file, tokenizer, s.annotator, s.per_category, s.max_tokens, s.text)
         write_rows(run.file("traces.jsonl"), found.traces)
         write_rows(run.file("sentences.jsonl"), found.sentences)
-        run.note(dropped_sentences=found.dropped)
+        run.note(dropped_sentences=found.dropped, skipped_traces=list(found.skipped))
         run.note(headline=f"{len(found.traces)} traces, {count_labels(found.sentences, BACKTRACKING)}")
     return run.path

@@ -70,7 +70,15 @@ def _run(options: argparse.Namespace) -> int:
         print(__doc__)
         return 0
     recipe = load_recipe(options.recipe)
-    made = recipe.main(from_command_line(recipe, options.settings))
+    settings = from_command_line(recipe, options.settings)
+    if getattr(settings, "dry_run", False):
+        from multidir.recipes.forecast import forecast_text
+        from multidir.recipes.preset import chosen_preset
+
+        preset = chosen_preset(settings.preset, settings.rules, settings.base, settings.reasoning)
+        print(forecast_text(preset, settings.compute))
+        return 0
+    made = recipe.main(settings)
     if line := headline(made):
         logging.getLogger("multidir").info(line)
     if made.exists():  # a dry run makes nothing

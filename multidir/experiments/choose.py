@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from multidir.errors import DesignError
+from multidir.experiments.score import BACKTRACKING
 from multidir.records.direction import Direction, DirectionSet
 from multidir.records.site import Site
 
@@ -35,7 +36,7 @@ def with_direction_facts(cells: pd.DataFrame, directions: Iterable[Direction]) -
         [
             {
                 "direction": item.name,
-                "direction_role": item.source.get("role", item.method),
+                "direction_role": _origin(item),
                 "site": str(item.site),
                 "offset_lo": item.source.get("offsets", [np.nan, np.nan])[0],
                 "offset_hi": item.source.get("offsets", [np.nan, np.nan])[1],
@@ -47,6 +48,13 @@ def with_direction_facts(cells: pd.DataFrame, directions: Iterable[Direction]) -
     joined = cells.merge(facts, on="direction", how="left")
     joined["direction_role"] = joined["direction_role"].fillna("none")
     return joined
+
+
+def _origin(item: Direction) -> str:
+    """The model a direction of the behaviour is from; `label` for another label's, else the method that made it."""
+    if item.source.get("label", BACKTRACKING) != BACKTRACKING:
+        return "label"
+    return str(item.source.get("role", item.method))
 
 
 def coherent_cells(cells: pd.DataFrame, min_coherent: float) -> pd.DataFrame:
@@ -69,18 +77,31 @@ def best_coherent(cells: pd.DataFrame, min_coherent: float) -> pd.Series:
     return usable.sort_values(["backtrack_share", "dose"], ascending=[False, True]).iloc[0]
 
 
-def find_direction(directions: DirectionSet, role: str, choice: Choice) -> Direction:
+def derived(directions: DirectionSet, role: str, label: str = BACKTRACKING) -> list[Direction]:
+    """The directions of a model before sentences with a label; those that name no label, as imported ones, count.
+
+    Raises:
+        DesignError: the set has none.
+    """
+    of_role = [item for item in directions if item.source.get("role") == role]
+    found = [item for item in of_role if item.source.get("label", label) == label]
+    if not found:
+        raise DesignError(f"there is no {role}-derived {label} direction among {', '.join(directions.names)}")
+    return found
+
+
+def find_direction(directions: DirectionSet, role: str, choice: Choice, label: str = BACKTRACKING) -> Direction:
     """The direction of a role at the chosen site and window.
 
     Raises:
         DesignError: the set has none.
     """
     offsets = [choice.offset_lo, choice.offset_hi]
-    for item in directions:
-        if (item.source.get("role"), str(item.site), item.source.get("offsets")) == (role, choice.site, offsets):
+    for item in derived(directions, role, label):
+        if (str(item.site), item.source.get("offsets")) == (choice.site, offsets):
             return item
     raise DesignError(
-        f"no {role} direction for window {choice.window} at {choice.site} among {', '.join(directions.names)}"
+        f"no {role} {label} direction for window {choice.window} at {choice.site} among {', '.join(directions.names)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""All directions of a store: every model, site and window, with lengths, cosines and their intervals."""
+"""All directions of a store: every model, site, window and label, with lengths, cosines and their intervals."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy as np
 import pandas as pd
 
 from multidir.errors import ConfigError
-from multidir.linalg.contrast import MeanRule, Reference
-from multidir.methods.diffmeans import Offsets, TraceSums
-from multidir.methods.reliability import Reliability, direction_estimates
+from multidir.experiments.score import BACKTRACKING
+from multidir.experiments.settings import Means
+from multidir.methods.diffmeans import TraceSums
+from multidir.methods.reliability import Case, Reliability, direction_estimates
+from multidir.methods.window_rules import Offsets
 from multidir.records.direction import DirectionSet
 from multidir.records.site import Site
 from multidir.stats.estimate import Estimate
@@ -31,22 +33,6 @@ class Found:
     headline: str
 
 
-def parse_window(text: str) -> Offsets:
-    """Read `-13:-8`: first and last token of a window, relative to the sentence's first token.
-
-    Raises:
-        ConfigError: not two whole numbers in order.
-    """
-    first, _, last = text.partition(":")
-    try:
-        window = int(first), int(last)
-    except ValueError:
-        raise ConfigError(f"window {text!r} is not first:last, such as -13:-8") from None
-    if window[1] < window[0]:
-        raise ConfigError(f"window {text!r} ends before it begins")
-    return window
-
-
 def choose_annotator(store: ActivationStore, name: str = "") -> str:
     """The annotator of that name, or the only one when there is no name.
 
@@ -60,71 +46,95 @@ def choose_annotator(store: ActivationStore, name: str = "") -> str:
     raise ConfigError(f"{store.path} holds labels of {', '.join(there) or 'nobody'}, {wanted}")
 
 
+def chosen_sites(store: ActivationStore, names: Sequence[str]) -> tuple[Site, ...]:
+    """The named sites of a store, or all of them when none is named.
+
+    Raises:
+        ConfigError: one was not captured.
+    """
+    wanted = tuple(Site.parse(name) for name in names) or store.sites
+    lost = [str(site) for site in wanted if site not in store.sites]
+    if lost:
+        there = ", ".join(map(str, store.sites))
+        raise ConfigError(f"{', '.join(lost)} is not in {store.path}; it holds {there}")
+    return wanted
+
+
 def find_directions(
     store: ActivationStore,
-    label: str,
+    sites: Sequence[Site],
+    labels: Sequence[str],
     windows: Sequence[Offsets],
-    mean: MeanRule,
-    reference: Reference,
+    means: Means,
     draws: int,
     seed: int,
     annotator: str = "",
 ) -> Found:
-    """Difference of means for every role, site and window of a store.
+    """Difference of means for every role, site, window and label.
+
+    Args:
+        store: activations with the labels of one annotator.
+        sites: where.
+        labels: which; none stands for every label that has rows in a window.
+        windows: token offsets.
+        means: how they are taken.
+        draws: bootstrap resamples of traces.
+        seed: of the resampling.
 
     Raises:
-        DesignError: no sentence has the label, or none has a whole window.
+        DesignError: no sentence has a label that was asked for, or none has a whole window.
     """
     annotator = choose_annotator(store, annotator)
     directions, rows = [], []
-    for site in store.sites:
+    for site in sites:
         for window in windows:
-            sums = {role: TraceSums.read(store, role, site, annotator, window) for role in store.roles}
-            directions += [read.direction(label, mean, reference) for read in sums.values()]
-            found = direction_estimates(
-                {str(role): read for role, read in sums.items()},
-                label,
-                np.random.default_rng(seed),
-                draws,
-                mean,
-                reference,
-            )
-            rows += list(_rows(found, label, site, window, {str(r): s for r, s in sums.items()}))
-    norms = {role: {str(site): store.mean_norm(role, site) for site in store.sites} for role in store.roles}
+            sums = {role: TraceSums.read(store, role, site, annotator, window, means.skip) for role in store.roles}
+            for label in labels or next(iter(sums.values())).present:
+                directions += [read.direction(label, means.mean, means.reference) for read in sums.values()]
+                rows += list(_rows(sums, label, means, draws, seed))
+    norms = {role: {str(site): store.mean_norm(role, site) for site in sites} for role in store.roles}
     table = pd.DataFrame(rows)
     return Found(DirectionSet(directions), table, {str(r): n for r, n in norms.items()}, _headline(table))
 
 
-def _rows(
-    found: Reliability, label: str, site: Site, window: Offsets, sums: dict[str, TraceSums]
-) -> Iterator[dict[str, Any]]:
-    between = found.cosine.get(("base", "reasoning"), Estimate(np.nan, np.nan, np.nan, 0, ""))
+def _rows(sums: dict[Any, TraceSums], label: str, means: Means, draws: int, seed: int) -> Iterator[dict[str, Any]]:
+    cases = {str(role): Case(read, label) for role, read in sums.items()}
+    found = direction_estimates(cases, np.random.default_rng(seed), draws, means.mean, means.reference)
     for role, read in sums.items():
-        norm, halves = found.norm[role], found.split_half.get(role)
-        positive = read.counts[:, read.index(label)]
-        yield {
-            "name": f"{role}/{label} {site} {window[0]}..{window[1]}",
-            "role": role,
-            "site": str(site),
-            "offset_lo": window[0],
-            "offset_hi": window[1],
-            "length": norm.value,
-            "length_low": norm.low,
-            "length_high": norm.high,
-            "raw_length": found.raw_norm[role],
-            "split_half_cosine": np.nan if halves is None else halves.value,
-            "cosine_between_roles": between.value,
-            "cosine_low": between.low,
-            "cosine_high": between.high,
-            "raw_cosine": found.raw_cosine.get(("base", "reasoning"), np.nan),
-            "n_rows": int(positive.sum()),
-            "n_traces": int((positive > 0).sum()),
-        }
+        yield _row(found, str(role), read, label)
+
+
+def _row(found: Reliability, role: str, read: TraceSums, label: str) -> dict[str, Any]:
+    between = found.cosine.get(("base", "reasoning"), Estimate(np.nan, np.nan, np.nan, 0, ""))
+    norm, halves = found.norm[role], found.split_half.get(role)
+    positive = read.counts[:, read.index(label)]
+    return {
+        "name": f"{role}/{label} {read.site} {read.offsets[0]}..{read.offsets[1]}",
+        "role": role,
+        "label": label,
+        "site": str(read.site),
+        "offset_lo": read.offsets[0],
+        "offset_hi": read.offsets[1],
+        "length": norm.value,
+        "length_low": norm.low,
+        "length_high": norm.high,
+        "raw_length": found.raw_norm[role],
+        "split_half_cosine": np.nan if halves is None else halves.value,
+        "cosine_between_roles": between.value,
+        "cosine_low": between.low,
+        "cosine_high": between.high,
+        "raw_cosine": found.raw_cosine.get(("base", "reasoning"), np.nan),
+        "n_rows": int(positive.sum()),
+        "n_traces": int((positive > 0).sum()),
+    }
 
 
 def _headline(table: pd.DataFrame) -> str:
-    before = table[table["offset_hi"] < 0]
-    stable = before if len(before) else table
+    """The most stable direction of the behaviour (or of the first label) from before the sentence."""
+    behaviour = table[table["label"] == BACKTRACKING]
+    named = behaviour if len(behaviour) else table[table["label"] == table["label"].iloc[0]]
+    before = named[named["offset_hi"] < 0]
+    stable = before if len(before) else named
     best = stable.sort_values("split_half_cosine", ascending=False).iloc[0]
     sentence = (
         f"{len(table)} directions; the most stable one from before the sentence is {best['name']} (split-half cosine "

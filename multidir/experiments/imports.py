@@ -6,23 +6,34 @@ import os
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal, NamedTuple
 
 from transformers import PreTrainedTokenizerBase
 
+from multidir.annotate.base import LabelledSpan
 from multidir.annotate.published import PublishedTrace, read_published
+from multidir.annotate.taxonomy import load_taxonomy
 from multidir.errors import ConfigError
-from multidir.models.align import chars_to_tokens, token_spans
+from multidir.models.align import chars_to_tokens, decode_text, token_spans
 from multidir.models.prompting import encode, render_prompt
 from multidir.records.text import Sentence, Trace
+
+TextRule = Literal["exact", "rebuilt"]
+"""`exact`: the reasoning as it was written. `rebuilt`: as in the paper's code, the labelled sections joined by a space
+(paragraph breaks and what lies between sections are lost), each tokenised by itself; a trace whose tokens change when
+they are decoded and encoded again is left out."""
 
 
 @dataclass(frozen=True)
 class Imported:
-    """Traces, their labelled sections as sentences, and how many sections lie beyond the length limit."""
+    """Traces, their labelled sections as sentences, and what was left out."""
 
     traces: list[Trace]
     sentences: list[Sentence]
     dropped: int
+    """Sections beyond the length limit."""
+    skipped: tuple[str, ...] = ()
+    """Ids of traces whose rebuilt text does not survive decoding and encoding."""
 
 
 def locate_traces(source: str) -> Path:
@@ -46,9 +57,16 @@ def locate_traces(source: str) -> Path:
 
 
 def import_published(
-    file: Path, tokenizer: PreTrainedTokenizerBase, annotator: str, per_category: int, max_tokens: int
+    file: Path,
+    tokenizer: PreTrainedTokenizerBase,
+    annotator: str,
+    per_category: int,
+    max_tokens: int,
+    text: TextRule = "exact",
 ) -> Imported:
     """Read and tokenise; the problem goes through the tokenizer's chat template, the reasoning follows it.
+
+    A label outside the taxonomy leaves its section unlabelled.
 
     Raises:
         FormatError: a broken line; file and line are named.
@@ -56,38 +74,74 @@ def import_published(
     """
     traces: list[Trace] = []
     sentences: list[Sentence] = []
-    dropped, seen = 0, Counter[str]()
+    skipped: list[str] = []
+    dropped, seen, origin = 0, Counter[str](), f"published:{file.name}"
     for item in read_published(file):
         seen[item.category] += 1
         if per_category and seen[item.category] > per_category:
             continue
-        trace, found = _imported(item, tokenizer, annotator, max_tokens, f"published:{file.name}")
+        body = _exact(item, tokenizer) if text == "exact" else _rebuilt(item, tokenizer)
+        if body is None:
+            skipped.append(item.id)
+            continue
+        trace, found = _imported(item, body, tokenizer, annotator, max_tokens, origin)
         traces.append(trace)
         sentences += found
-        dropped += len(item.spans()) - len(found)
-    return Imported(traces, sentences, dropped)
+        dropped += len(body.spans) - len(found)
+    return Imported(traces, sentences, dropped, tuple(skipped))
+
+
+class _Body(NamedTuple):
+    """The reasoning of a trace with its tokens and labelled spans."""
+
+    text: str
+    ids: tuple[int, ...]
+    spans: list[LabelledSpan]
+
+
+def _exact(item: PublishedTrace, tokenizer: PreTrainedTokenizerBase) -> _Body:
+    return _Body(item.reasoning, encode(tokenizer, item.reasoning), item.spans(load_taxonomy().names))
+
+
+def _rebuilt(item: PublishedTrace, tokenizer: PreTrainedTokenizerBase) -> _Body | None:
+    names, text = load_taxonomy().names, ""
+    ids: tuple[int, ...] = ()
+    spans: list[LabelledSpan] = []
+    for section in item.sections:
+        piece = section.text.strip()
+        gap = " " if text else ""
+        start = len(text) + len(gap)
+        text += gap + piece
+        ids += encode(tokenizer, gap + piece)
+        spans.append(LabelledSpan(start, len(text), section.label if section.label in names else None))
+    kept = decode_text(tokenizer, ids) == text and encode(tokenizer, text) == ids
+    return _Body(text, ids, spans) if kept else None
 
 
 def _imported(
-    item: PublishedTrace, tokenizer: PreTrainedTokenizerBase, annotator: str, max_tokens: int, origin: str
+    item: PublishedTrace,
+    body: _Body,
+    tokenizer: PreTrainedTokenizerBase,
+    annotator: str,
+    max_tokens: int,
+    origin: str,
 ) -> tuple[Trace, list[Sentence]]:
     prompt = render_prompt(tokenizer, item.problem)
-    body = encode(tokenizer, item.reasoning)
-    spans = token_spans(tokenizer, body, item.reasoning)
-    kept = max(0, min(len(body), max_tokens - len(prompt)))
+    spans = token_spans(tokenizer, body.ids, body.text)
+    kept = max(0, min(len(body.ids), max_tokens - len(prompt)))
     end = spans[kept - 1][1] if kept else 0
     trace = Trace(
         id=item.id,
         prompt_id=item.id,
         category=item.category,
-        token_ids=prompt + body[:kept],
+        token_ids=prompt + body.ids[:kept],
         n_prompt=len(prompt),
-        text=item.reasoning[:end],
+        text=body.text[:end],
         model=origin,
-        finished=kept == len(body),
+        finished=kept == len(body.ids),
     )
     sentences: list[Sentence] = []
-    for span in item.spans():
+    for span in body.spans:
         if span.end > end:
             break
         first, last = chars_to_tokens(spans, span.start, span.end)

@@ -11,7 +11,7 @@ import pandas as pd
 
 from multidir.errors import DesignError
 from multidir.experiments.cells import backtrack_counts, cells_table, share
-from multidir.experiments.choose import Choice, best_coherent, with_direction_facts
+from multidir.experiments.choose import Choice, best_coherent, derived, with_direction_facts
 from multidir.experiments.results import Results
 from multidir.experiments.rules import before_beats_at
 from multidir.experiments.settings import Scoring
@@ -43,9 +43,7 @@ def offset_grid(bench: Bench, directions: DirectionSet, science: GridScience, fi
     Raises:
         DesignError: the set has no direction of this role, or no steered cell is coherent.
     """
-    chosen = [item for item in directions if item.source.get("role") == science.role]
-    if not chosen:
-        raise DesignError(f"there is no {science.role}-derived direction among {', '.join(directions.names)}")
+    chosen = derived(directions, science.role)
     cells = conditions(bench.lm.role, [Arm(item, science.doses) for item in chosen])
     outcomes = run_conditions(bench, cells, file)
     counted = cells_table(outcomes, science.seed, science.draws, science.scoring.count_prompt)
@@ -65,8 +63,8 @@ def offset_grid(bench: Bench, directions: DirectionSet, science: GridScience, fi
 def _against_sentence_start(
     table: pd.DataFrame, best: pd.Series, outcomes: Sequence[Outcome], science: GridScience
 ) -> list[Verdict]:
-    """The best window before the sentence against the best one that begins at or after its first token."""
-    at = table[(table["offset_lo"] >= 0) & (table["site"] == best["site"])]
+    """The best window before the sentence against the best one that reaches into it."""
+    at = table[(table["offset_hi"] >= 0) & (table["site"] == best["site"])]
     if at.empty:
         return []
     try:

@@ -13,6 +13,8 @@ import numpy as np
 import pandas as pd
 
 from multidir.errors import DesignError
+from multidir.methods.crossfit import crossfit
+from multidir.methods.diffmeans import TraceSums
 from multidir.records.site import Site
 from multidir.stats.estimate import Estimate
 from multidir.stats.ranking import auroc_estimate
@@ -53,33 +55,11 @@ def window_means(
     )
 
 
-def crossfitted_scores(windows: WindowMeans, folds: int, rng: np.random.Generator) -> FloatArray:
-    """(n,) projection of each window on the unit difference of means of the other folds' traces.
-
-    Each fold's scores are centred on the mean of the traces that made its direction, so that folds compare.
-
-    Raises:
-        DesignError: fewer traces than folds, or a fold whose other traces hold no positive window.
-    """
-    traces = rng.permutation(np.unique(windows.trace))
-    if len(traces) < folds:
-        raise DesignError(f"{folds} folds need as many traces, and there are {len(traces)}")
-    scores = np.empty(len(windows.x))
-    for part in np.array_split(traces, folds):
-        test = np.isin(windows.trace, part)
-        train, hits = windows.x[~test], windows.positive[~test]
-        if not hits.any():
-            raise DesignError("a fold leaves no positive sentence to make a direction from; use fewer folds")
-        centre = train.mean(axis=0)
-        vector = train[hits].mean(axis=0) - centre
-        scores[test] = (windows.x[test] - centre) @ (vector / np.linalg.norm(vector))
-    return scores
-
-
 def separation_table(
     store: ActivationStore,
     annotator: str,
     label: str,
+    sites: Sequence[Site],
     offsets: Sequence[tuple[int, int]],
     folds: int,
     draws: int,
@@ -93,10 +73,12 @@ def separation_table(
     """
     rows, scored = [], []
     for role in store.roles:
-        for site in store.sites:
+        for site in sites:
             for lo, hi in offsets:
                 windows = window_means(store, role, site, annotator, label, (lo, hi))
-                scores = crossfitted_scores(windows, folds, np.random.default_rng(seed))
+                sums = TraceSums.read(store, role, site, annotator, (lo, hi))
+                found_in = crossfit(sums, label, folds, np.random.default_rng(seed))
+                scores = found_in.project(windows.x, windows.trace)
                 found = auroc_estimate(scores, windows.positive, windows.trace, np.random.default_rng(seed), draws)
                 facts = {"role": role, "site": str(site), "offset_lo": lo, "offset_hi": hi}
                 rows.append({**facts, **_columns(found, windows)})

@@ -14,7 +14,7 @@ from scipy import sparse
 from multidir.errors import DesignError
 from multidir.linalg.basis import random_units
 from multidir.linalg.contrast import MeanRule, Reference, contrast
-from multidir.methods.diffmeans import Offsets
+from multidir.methods.window_rules import Offsets
 from multidir.records.direction import Direction
 from multidir.records.site import Site
 from multidir.types import BoolArray, FloatArray, IntArray, Role

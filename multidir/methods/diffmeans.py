@@ -3,29 +3,28 @@
     v = mean(windows before the label) - mean(windows before all labelled sentences)
 
 A window is a range of token offsets from a sentence's first token. All that is read are sums of rows per
-(trace, label); direction, other labels and every resample of traces come from those.
+(trace, label); direction, other labels and every resample of traces come from those. With the mean rule "token" and the
+reference "all", the count-weighted sum of the label vectors is zero: g labels span g - 1 dimensions.
 Source: arXiv 2507.12638, Eq. 3 and section 3.1.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from multidir.errors import DesignError
 from multidir.linalg.contrast import MeanRule, Reference, contrast
+from multidir.methods.window_rules import Offsets, Skip, window_sums
 from multidir.records.direction import Direction, DirectionSet
 from multidir.records.site import Site
 from multidir.types import FloatArray, IntArray, Role
 
 if TYPE_CHECKING:
     from multidir.store.activations import ActivationStore
-
-Offsets = tuple[int, int]
-"""First and last token of a window, both included, relative to the sentence's first token: (-13, -8)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,17 +42,27 @@ class TraceSums:
     labels: tuple[str, ...]
     store: str = ""
     """Content hash of the store."""
+    skip: Skip = "whole"
+    """What happens to windows that leave the text."""
 
     @classmethod
-    def read(cls, store: ActivationStore, role: Role, site: Site, annotator: str, offsets: Offsets) -> TraceSums:
+    def read(
+        cls, store: ActivationStore, role: Role, site: Site, annotator: str, offsets: Offsets, skip: Skip = "whole"
+    ) -> TraceSums:
         """Read them once for all labels."""
-        sums, counts, labels = store.window_sums(role, site, annotator, offsets)
-        return cls(role, site, annotator, offsets, sums, counts, tuple(labels), store.content_hash)
+        sums, counts, labels = window_sums(store, role, site, annotator, offsets, skip)
+        return cls(role, site, annotator, offsets, sums, counts, tuple(labels), store.content_hash, skip)
 
     @property
     def where(self) -> str:
         """Role, site and window in words."""
         return f"{self.role} {self.site} {self.offsets[0]}..{self.offsets[1]}"
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Labels that have rows here, and other rows to be told from."""
+        rows = self.counts.sum(axis=0)
+        return tuple(name for name, n in zip(self.labels, rows, strict=True) if 0 < n < rows.sum())
 
     def index(self, label: str) -> int:
         """Position of a label that has rows.
@@ -69,6 +78,16 @@ class TraceSums:
                 "or choose another label or window"
             )
         return self.labels.index(label)
+
+    def against(self, label: str) -> TraceSums:
+        """The same sums with all other labels as one, which is all that a direction of this label needs.
+
+        Raises:
+            DesignError: the label has no rows.
+        """
+        i = self.index(label)
+        pairs = [np.stack([x[:, i], x.sum(axis=1) - x[:, i]], axis=1) for x in (self.sums, self.counts)]
+        return replace(self, sums=pairs[0], counts=pairs[1], labels=(label, "other"))
 
     def direction(
         self, label: str, mean: MeanRule = "token", reference: Reference = "all", name: str = ""
@@ -92,6 +111,7 @@ class TraceSums:
             "annotator": self.annotator,
             "mean": mean,
             "reference": reference,
+            "skip": self.skip,
             "store": self.store,
             "traces": int((self.counts[:, i] > 0).sum()),
             "rows": int(self.counts[:, i].sum()),
@@ -109,6 +129,7 @@ def diffmeans(
     offsets: Offsets,
     mean: MeanRule = "token",
     reference: Reference = "all",
+    skip: Skip = "whole",
 ) -> Direction:
     """One difference-of-means direction, in residual-stream units.
 
@@ -118,13 +139,14 @@ def diffmeans(
         site: Where.
         annotator: Whose labels, such as `grammar/1`.
         label: The positive class.
-        offsets: Window, both ends included; windows that begin before position 1 are left out by the store.
+        offsets: Window, both ends included.
         mean: `token` (every row alike) or `trace` (mean of per-trace means).
         reference: `all` (positives included) or `rest`.
+        skip: What happens to windows that leave the text, see `window_rules`.
     Raises:
         DesignError: the label has no rows there.
     """
-    return TraceSums.read(store, role, site, annotator, offsets).direction(label, mean, reference)
+    return TraceSums.read(store, role, site, annotator, offsets, skip).direction(label, mean, reference)
 
 
 def diffmeans_table(
@@ -136,6 +158,7 @@ def diffmeans_table(
     windows: Sequence[Offsets],
     mean: MeanRule = "token",
     reference: Reference = "all",
+    skip: Skip = "whole",
 ) -> DirectionSet:
     """Directions of every role, site, window and label; the sums of each window are read once.
 
@@ -146,6 +169,6 @@ def diffmeans_table(
         for role in roles
         for site in sites
         for window in windows
-        for read in [TraceSums.read(store, role, site, annotator, window)]
+        for read in [TraceSums.read(store, role, site, annotator, window, skip)]
         for label in labels
     )

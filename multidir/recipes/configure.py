@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from multidir.errors import ConfigError, FormatError
 from multidir.recipes.find import Recipe
+from multidir.recipes.rule_sets import load_rules, rule_set_names, rules_for
 from multidir.store.plain import build
 
 T = TypeVar("T")
@@ -19,16 +20,52 @@ def from_command_line(recipe: Recipe, arguments: Sequence[str]) -> Any:
     """Parse flags into the recipe's Config; `--help` prints every attribute docstring and exits.
 
     Nested groups need no prefix (`--seed`, not `--science.seed`), because names do not repeat between them.
+    `--rules NAME` takes the settings of a rule set for everything that no other flag states.
+
+    Raises:
+        ConfigError: no such rule set, or one without a word on this recipe.
     """
     import tyro
 
+    own = "rules" in {field.name for field in dataclasses.fields(recipe.config)}
+    name, rest = ("", list(arguments)) if own else _without_option("--rules", arguments)
+    about = [known for known in rule_set_names() if recipe.name in load_rules(known)]
+    note = f"\n\n--rules {{{','.join(about)}}} takes a named set of settings for what no flag states." if about else ""
     return tyro.cli(
         recipe.config,
+        default=_with_science(recipe.config, rules_for(name, recipe.name), f"rules {name}") if name else None,
         config=(tyro.conf.OmitArgPrefixes,),
         prog=f"multidir run {recipe.name}",
-        description=recipe.help,
-        args=list(arguments),
+        description=recipe.help + note,
+        args=rest,
     )
+
+
+def _without_option(option: str, arguments: Sequence[str]) -> tuple[str, list[str]]:
+    """The value of an option that every recipe understands (`--x V` or `--x=V`), and the arguments without it."""
+    value, rest, left = "", [], iter(arguments)
+    for argument in left:
+        name, equals, given = argument.partition("=")
+        if name != option:
+            rest.append(argument)
+            continue
+        value = given if equals else next(left, "")
+        if not value:
+            raise ConfigError(f"{option} needs a name")
+    return value, rest
+
+
+def _with_science(config: type[Any], values: Mapping[str, Any], where: str) -> Any:
+    """A Config with these settings in `science`, in which fields without a default are still missing."""
+    import tyro
+
+    hints = typing.get_type_hints(config)
+    required = {
+        field.name: tyro.MISSING
+        for field in dataclasses.fields(config)
+        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+    }
+    return config(**required, science=from_values(hints["science"], values, where))
 
 
 def from_values(config: type[T], values: Mapping[str, Any], where: str) -> T:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from multidir import resources
 from multidir.errors import ConfigError
+from multidir.experiments.budget import Shape
 from multidir.recipes.configure import from_values
 from multidir.recipes.find import full_name
 from multidir.records.pair import Pair
@@ -37,6 +38,10 @@ class Preset:
     title: str
     pair: Pair
     stages: tuple[Stage, ...]
+    rules: str = ""
+    """Rule set that fills what a stage's settings leave open."""
+    shape: Shape | None = None
+    """Of both models, to tell what a study will take before they are here."""
 
 
 def preset_names() -> list[str]:
@@ -62,8 +67,19 @@ def load_preset(name: str) -> Preset:
     return _preset(file.stem, table)
 
 
+def chosen_preset(name: str, rules: str = "", base: str = "", reasoning: str = "") -> Preset:
+    """A preset with rules and models in place of its own, where they are given.
+
+    Raises:
+        ConfigError: as `load_preset`.
+    """
+    preset = load_preset(name)
+    models = {role: source for role, source in (("base", base), ("reasoning", reasoning)) if source}
+    return replace(preset, rules=rules or preset.rules, pair=replace(preset.pair, **models))
+
+
 def _preset(name: str, table: dict[str, Any]) -> Preset:
-    odd = sorted(set(table) - {"title", "pair", "stage"})
+    odd = sorted(set(table) - {"title", "pair", "rules", "shape", "stage"})
     if odd or "stage" not in table:
         raise ConfigError(
             f"preset {name}: " + (f"unknown {', '.join(odd)}" if odd else "it has no [[stage]]") + "; see data/presets"
@@ -76,7 +92,8 @@ def _preset(name: str, table: dict[str, Any]) -> Preset:
         stage = Stage(recipe, stage.name or recipe.partition("/")[2], stage.inputs, stage.science)
         _check_chain(name, stage, [earlier.name for earlier in stages])
         stages.append(stage)
-    return Preset(name, table.get("title", name), pair, tuple(stages))
+    shape = from_values(Shape, table["shape"], f"preset {name}, [shape]") if "shape" in table else None
+    return Preset(name, table.get("title", name), pair, tuple(stages), table.get("rules", ""), shape)
 
 
 def _check_chain(preset: str, stage: Stage, earlier: list[str]) -> None:

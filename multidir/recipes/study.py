@@ -14,6 +14,7 @@ from multidir.errors import MultidirError
 from multidir.recipes.configure import from_values
 from multidir.recipes.find import Recipe, load_recipe
 from multidir.recipes.preset import Preset, Stage
+from multidir.recipes.rule_sets import completed, load_rules
 from multidir.recipes.stage import headline
 from multidir.records.pair import Pair
 from multidir.store.plain import plain
@@ -25,10 +26,11 @@ def stage_config(recipe: Recipe, stage: Stage, preset: Preset, outputs: dict[str
     """The recipe's Config: the preset's science, the study's pair and compute, and earlier outputs as inputs.
 
     Raises:
-        ConfigError: a setting that the recipe does not have, or an input that it needs and does not get.
+        ConfigError: a setting that the recipe does not have, an input that it needs and does not get, or no such rules.
     """
     kinds = typing.get_type_hints(recipe.config)
-    values: dict[str, Any] = {"science": dict(stage.science), "compute": plain(compute)}
+    science = completed(stage.science, load_rules(preset.rules).get(stage.recipe, {}))
+    values: dict[str, Any] = {"science": science, "compute": plain(compute)}
     for field in dataclasses.fields(recipe.config):
         if kinds[field.name] is Pair:
             values[field.name] = plain(preset.pair)

@@ -150,7 +150,50 @@ class TraceBlock:
         return [*pieces, Piece("not labelled", None)] if None in used else pieces
 
 
-Block = FigureBlock | TableBlock | TextBlock | FactsBlock | CodeBlock | DetailsBlock | TraceBlock
+class Shade(NamedTuple):
+    """A stretch of text whose tokens share a level of shading and a place."""
+
+    text: str
+    level: int
+    """-4..4: how far the number lies from its mean, in half standard deviations, 4 standing for two and more."""
+    place: Literal["", "before", "labelled"] = ""
+    """Whether it lies in the window before a sentence with the label, or in one."""
+
+    @property
+    def css(self) -> str:
+        """Style classes."""
+        shade = f"shade-{'up' if self.level > 0 else 'down'}-{abs(self.level)}" if self.level else ""
+        return " ".join(part for part in (shade, f"place-{self.place}" if self.place else "") if part)
+
+
+@dataclass(frozen=True)
+class ShadedBlock:
+    """A trace with every token shaded by a number. The text is data: escaped, never markup."""
+
+    kind: ClassVar[str] = "shaded"
+    title: str
+    shades: tuple[Shade, ...]
+
+    @classmethod
+    def of(cls, tokens: pd.DataFrame, title: str) -> ShadedBlock:
+        """Neighbouring tokens of one level and place as one stretch.
+
+        Args:
+            tokens: in order, with columns text, z (standard deviations), labelled and before (bool).
+            title: above the text.
+        """
+        shades: list[Shade] = []
+        columns = (tokens[name] for name in ("text", "z", "labelled", "before"))
+        for text, z, labelled, before in zip(*columns, strict=True):
+            level = max(-4, min(4, int(2 * z)))
+            found = Shade(visible(str(text)), level, "labelled" if labelled else "before" if before else "")
+            if shades and shades[-1][1:] == found[1:]:
+                found = found._replace(text=shades.pop().text + found.text)
+            shades.append(found)
+        return cls(title, tuple(shades))
+
+
+Block = FigureBlock | TableBlock | TextBlock | FactsBlock | CodeBlock | DetailsBlock | TraceBlock | ShadedBlock
 
 
 def visible(text: str) -> str:

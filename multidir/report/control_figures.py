@@ -24,7 +24,11 @@ def random_spread(folds: pd.DataFrame) -> Plot:
     what = "random_spread"
     data = checked(folds, what, ("direction_role", "direction", "dose_unit"), ("dose", "fold", "low", "high"))
     known_values(data, what, "direction_role", [role for role in ROLE_NAMES if role != "none"])
-    shown = [role for role in ("reasoning", "base", "noise", "random") if (data["direction_role"] == role).any()]
+    shown = [
+        role
+        for role in ("reasoning", "base", "label", "mean", "self", "noise", "random")
+        if (data["direction_role"] == role).any()
+    ]
     shown.reverse()
 
     def paint(figure: Figure, narrow: bool) -> None:

@@ -15,17 +15,19 @@ from multidir.report.style import INK, RANDOM, ROLE_NAMES, ROLE_TONES
 _ROLES = ("base", "reasoning")
 
 
-def direction_geometry(table: pd.DataFrame) -> Plot:
+def direction_geometry(table: pd.DataFrame, label: str = "backtracking") -> Plot:
     """Length of the directions of both models, and the angle between them, by token window.
 
     Args:
         table: one row per direction with columns name, role (base | reasoning), site, offset_lo, offset_hi, length,
             length_low, length_high, cosine_between_roles, cosine_low, cosine_high (the same in both roles' rows;
-            empty when there is one model only, and then no angle is drawn).
+            empty when there is one model only, and then no angle is drawn), and label where there are several.
+        label: which label is drawn; the first one of the table when it has no such rows.
     Raises:
         FormatError: columns are missing or hold something else; a role, site and window stands twice.
     """
     what = "direction_geometry"
+    table = of_label(table, label)
     lengths, cosines = ["length", "length_low", "length_high"], ["cosine_between_roles", "cosine_low", "cosine_high"]
     data = checked(table, what, ("name", "role", "site"), ["offset_lo", "offset_hi", *lengths, *cosines])
     known_values(data, what, "role", _ROLES)
@@ -138,6 +140,14 @@ def projection_histogram(scores: pd.DataFrame, bins: int = 24) -> Plot:
         wide=(7.6 if len(roles) > 1 else 5.4, 3.1),
         narrow=(3.7, 2.3 * len(roles) + 0.9),
     )
+
+
+def of_label(table: pd.DataFrame, label: str) -> pd.DataFrame:
+    """The rows of one label, or of the first label there is when it has none; all rows when labels do not stand."""
+    if "label" not in table or table.empty:
+        return table
+    there = sorted(map(str, table["label"].unique()))
+    return table[table["label"] == (label if label in there else there[0])]
 
 
 def _length_panel(axes: Axes, data: pd.DataFrame, site: str) -> None:

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 
 from multidir.report import draw, words
 from multidir.report.cells import point_at, unscored
-from multidir.report.dose_points import MEASURES, TARGETS, Measure, best, dose_points
+from multidir.report.dose_points import MEASURES, TARGETS, Measure, best, dose_points, without_coherence
 from multidir.report.plot import Plot, compose
 from multidir.report.style import INK, MUTED, RANDOM, ROLE_NAMES, ROLE_TONES, TARGET_LINES, TARGET_NAMES
 
@@ -18,15 +18,16 @@ _MORE_MARKERS = "Dv<>P"
 """For further directions of one origin; the first has the marker of its tone."""
 
 
-def dose_curves(cells: pd.DataFrame, measure: Measure = "backtrack", coherent_at_least: float = 0.8) -> Plot:
+def dose_curves(cells: pd.DataFrame, measure: Measure = "backtrack", coherent_at_least: float | None = 0.8) -> Plot:
     """How much backtracking each direction causes as its dose grows, in both models.
 
     Args:
         cells: one row per cell with columns target (base | reasoning), direction_role (base | reasoning |
-            random | noise | none), direction, dose, dose_unit, n_prompts, coherent_share and, for the measure,
-            backtrack_share, low, high or keyword_share, keyword_low, keyword_high.
+            random | noise | label | mean | self | none), direction, dose, dose_unit, n_prompts, coherent_share and,
+            for the measure, backtrack_share, low, high or keyword_share, keyword_low, keyword_high.
         measure: `backtrack` (labelled sentences) or `keyword` (words).
-        coherent_at_least: cells below this share of coherent generations are drawn hollow.
+        coherent_at_least: cells below this share of coherent generations are drawn hollow; None for tables of
+            others that do not report it.
     Raises:
         FormatError: columns are missing or hold something else.
     """
@@ -52,7 +53,7 @@ def dose_curves(cells: pd.DataFrame, measure: Measure = "backtrack", coherent_at
         name="dose_curves" if measure == "backtrack" else "dose_curves_keyword",
         title="Dose curves" if measure == "backtrack" else "Dose curves, counted by keywords",
         reading=_dose_reading(points, noun),
-        note=unscored(points),
+        note=" ".join(part for part in (without_coherence(coherent_at_least), unscored(points)) if part),
         narrow=(3.7, 5.6),
     )
 
@@ -105,7 +106,7 @@ def transfer_matrix(cells: pd.DataFrame, measure: Measure = "backtrack", coheren
 def _series(points: pd.DataFrame) -> list[tuple[str, str, str, pd.DataFrame]]:
     """(role, direction, marker, points) per drawn line; random first, so that it lies below."""
     found = []
-    for role in ("random", "noise", "reasoning", "base"):
+    for role in ("random", "noise", "self", "mean", "label", "reasoning", "base"):
         some = points[points["direction_role"] == role]
         for index, (name, group) in enumerate(some.groupby("direction")):
             marker = _MORE_MARKERS[(index - 1) % len(_MORE_MARKERS)] if index else ROLE_TONES[role].marker

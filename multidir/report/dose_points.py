@@ -20,7 +20,7 @@ MEASURES: dict[str, tuple[str, str, str, str, str]] = {
 TARGETS = ("reasoning", "base")
 
 
-def dose_points(cells: pd.DataFrame, what: str, measure: Measure, coherent_at_least: float) -> pd.DataFrame:
+def dose_points(cells: pd.DataFrame, what: str, measure: Measure, coherent_at_least: float | None) -> pd.DataFrame:
     """The points of dose curves: one row per target, series and dose.
 
     Derived directions are one series each; random directions become one series with their median as value
@@ -52,10 +52,22 @@ def dose_points(cells: pd.DataFrame, what: str, measure: Measure, coherent_at_le
     named = table[~random & (table["direction_role"] != "none")].assign(n_directions=1)
     points = pd.concat([named, _spread(table[random])], ignore_index=True)
     points = pd.concat([unsteered.assign(n_directions=0), _with_origin(points, unsteered)], ignore_index=True)
-    points["coherent"] = points["coherent_share"] >= coherent_at_least
+    points["coherent"] = passing(points["coherent_share"], coherent_at_least)
     columns = ["target", "direction_role", "direction", "dose", "value", "low", "high"]
     columns += ["coherent_share", "coherent", "n_prompts", "n_directions"]
     return points[columns].sort_values(["target", "direction_role", "direction", "dose"], ignore_index=True)
+
+
+def passing(coherent_share: pd.Series, at_least: float | None) -> pd.Series:
+    """Which cells count as coherent: unknown ones do not, unless nobody asks (None)."""
+    if at_least is None:
+        return pd.Series(data=True, index=coherent_share.index)
+    return coherent_share >= at_least
+
+
+def without_coherence(at_least: float | None) -> str:
+    """The sentence that says that nobody asked; empty otherwise."""
+    return "Whether the texts are coherent was not reported." if at_least is None else ""
 
 
 def best(points: pd.DataFrame) -> Any:

@@ -4,25 +4,36 @@ from __future__ import annotations
 
 from multidir.report.agreement_figures import agreement_scores, confusion_matrix
 from multidir.report.control_figures import random_spread, rates_by_cause
+from multidir.report.density_figures import projection_profile, token_density
 from multidir.report.direction_figures import direction_geometry, projection_histogram, projection_separation
 from multidir.report.dose_figures import dose_curves, transfer_matrix
+from multidir.report.geometry_figures import cosine_matrix, model_agreement, span_angles
+from multidir.report.lens_figures import logit_lens
 from multidir.report.offset_figures import offset_grid
+from multidir.report.paper_figures import beside_paper
 from multidir.report.plot import Plot, save
 from multidir.report.store_figures import channel_sizes, token_norms
 
 __all__ = [
     "Plot",
     "agreement_scores",
+    "beside_paper",
     "channel_sizes",
     "confusion_matrix",
+    "cosine_matrix",
     "direction_geometry",
     "dose_curves",
+    "logit_lens",
+    "model_agreement",
     "offset_grid",
     "projection_histogram",
+    "projection_profile",
     "projection_separation",
     "random_spread",
     "rates_by_cause",
     "save",
+    "span_angles",
+    "token_density",
     "token_norms",
     "transfer_matrix",
 ]

@@ -11,14 +11,19 @@ from matplotlib.figure import Figure
 from multidir.errors import FormatError
 from multidir.report import draw, words
 from multidir.report.cells import checked, highest, known_values, no_repeats, one_unit, rows, sites_of, unscored
-from multidir.report.dose_points import best
+from multidir.report.dose_points import MEASURES, Measure, best, passing, without_coherence
 from multidir.report.plot import Plot, compose
 from multidir.report.style import ROLE_NAMES, ROLE_TONES, TARGET_NAMES
 
 _ROLES = ("base", "reasoning")
 
 
-def offset_grid(cells: pd.DataFrame, target: str = "reasoning", coherent_at_least: float = 0.8) -> Plot:
+def offset_grid(
+    cells: pd.DataFrame,
+    target: str = "reasoning",
+    coherent_at_least: float | None = 0.8,
+    measure: Measure = "backtrack",
+) -> Plot:
     """Backtracking of the steered model against the token window its direction was taken from, a line per dose.
 
     The dose of the best coherent cell is drawn strong, with intervals and the extent of each window; the other
@@ -27,14 +32,17 @@ def offset_grid(cells: pd.DataFrame, target: str = "reasoning", coherent_at_leas
     Args:
         cells: one row per cell with columns target, direction_role (base | reasoning | none), offset_lo,
             offset_hi (tokens relative to the first token of the sentence, both inclusive; empty for none), dose,
-            dose_unit, backtrack_share, low, high, coherent_share, and site where there are several.
+            dose_unit, coherent_share, for the measure backtrack_share, low, high or keyword_share, keyword_low,
+            keyword_high, and site where there are several.
         target: role of the steered model; rows of the other model are left out.
-        coherent_at_least: share of coherent generations from which a cell counts as coherent.
+        coherent_at_least: share of coherent generations from which a cell counts as coherent; None for tables of
+            others that do not report it.
+        measure: `backtrack` (labelled sentences) or `keyword` (words).
     Raises:
         FormatError: columns are missing or hold something else.
     """
     what = "offset_grid"
-    data = _grid_points(cells, what, target, coherent_at_least)
+    data = _grid_points(cells, what, target, coherent_at_least, measure)
     derived = data[data["direction_role"] != "none"]
     roles = [role for role in _ROLES if (derived["direction_role"] == role).any()]
     if not roles:
@@ -49,7 +57,7 @@ def offset_grid(cells: pd.DataFrame, target: str = "reasoning", coherent_at_leas
             draw.level(axes, _unsteered(data))
         draw.from_zero(panels, data[["value", "high"]].max().max())
         for axes in panels if narrow else panels[:: len(roles)]:
-            draw.percent_axis(axes, "backtracking" if narrow else "backtracking, share of sentences")
+            draw.percent_axis(axes, MEASURES[measure][4] if narrow else MEASURES[measure][3])
         last = 1 if narrow else len(roles)
         for place, axes in enumerate(panels):
             draw.sentence_start(axes, label=place >= len(panels) - last)
@@ -58,26 +66,29 @@ def offset_grid(cells: pd.DataFrame, target: str = "reasoning", coherent_at_leas
     return compose(
         paint,
         data if any(sites) else data.drop(columns="site"),
-        name="offset_grid",
+        name="offset_grid" if measure == "backtrack" else "offset_grid_keyword",
         title="Where a direction was found, and what it does",
         reading=_grid_reading(derived, roles, target),
-        note=unscored(data),
+        note=" ".join(part for part in (without_coherence(coherent_at_least), unscored(data)) if part),
         wide=(7.6 if len(roles) > 1 else 5.4, 2.8 * len(sites) + 0.7),
         narrow=(3.7, 2.4 * len(roles) * len(sites) + 0.8),
     )
 
 
-def _grid_points(cells: pd.DataFrame, what: str, target: str, coherent_at_least: float) -> pd.DataFrame:
-    shares = ("backtrack_share", "low", "high", "coherent_share")
+def _grid_points(
+    cells: pd.DataFrame, what: str, target: str, coherent_at_least: float | None, measure: Measure
+) -> pd.DataFrame:
+    value, low, high, _, _ = MEASURES[measure]
+    shares = (value, low, high, "coherent_share")
     numbers = ("offset_lo", "offset_hi", "dose", *shares)
     cells = cells if "site" in cells else cells.assign(site="")
     table = checked(cells, what, ("target", "direction_role", "site", "dose_unit"), numbers, shares)
     known_values(table, what, "direction_role", (*_ROLES, "none"))
     known_values(table, what, "target", TARGET_NAMES)
     one_unit(table, what)
-    table = table[table["target"] == target].rename(columns={"backtrack_share": "value"})
+    table = table[table["target"] == target].rename(columns={value: "value", low: "low", high: "high"})
     no_repeats(table, what, ["direction_role", "site", "offset_lo", "offset_hi", "dose"])
-    table = table.assign(offset=draw.offsets(table), coherent=table["coherent_share"] >= coherent_at_least)
+    table = table.assign(offset=draw.offsets(table), coherent=passing(table["coherent_share"], coherent_at_least))
     return table.sort_values(["direction_role", "site", "dose", "offset"], ignore_index=True)
 
 

@@ -2,26 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
 
+from multidir.experiments import paper_tables
 from multidir.report import figures
 from multidir.report.plot import Plot, save
 from multidir.store.runs import Run
 
-FIGURES: dict[str, tuple[tuple[str, Callable[[pd.DataFrame], Plot]], ...]] = {
+Draw = Callable[[pd.DataFrame], Plot]
+
+FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
     "train/directions": (("directions.csv", figures.direction_geometry),),
     "analysis/agreement": (
         ("confusion.csv", figures.confusion_matrix),
         ("agreement.csv", figures.agreement_scores),
     ),
+    "analysis/geometry": (
+        ("cosines.csv?axis=model", figures.model_agreement),
+        ("cosines.csv?axis=label", figures.cosine_matrix),
+        ("cosines.csv?axis=category", figures.cosine_matrix),
+        ("cosines.csv?axis=window", figures.cosine_matrix),
+        ("cosines.csv?axis=site", figures.cosine_matrix),
+        ("angles.csv?axis=model", figures.span_angles),
+        ("angles.csv?axis=label", figures.span_angles),
+        ("angles.csv?axis=category", figures.span_angles),
+        ("angles.csv?axis=window", figures.span_angles),
+        ("angles.csv?axis=site", figures.span_angles),
+    ),
+    "analysis/logit-lens": (("scores.csv", figures.logit_lens),),
     "analysis/causes": (("rates.csv", figures.rates_by_cause),),
     "analysis/separation": (
         ("separation.csv", figures.projection_separation),
         ("scores.csv", figures.projection_histogram),
     ),
+    "analysis/density": (("density.csv", figures.token_density), ("profile.csv", figures.projection_profile)),
+    "analysis/paper": (("beside.csv", figures.beside_paper),),
     "analysis/offsets": (("cells.csv", figures.offset_grid),),
     "analysis/steering": (
         ("cells.csv", figures.dose_curves),
@@ -29,12 +48,43 @@ FIGURES: dict[str, tuple[tuple[str, Callable[[pd.DataFrame], Plot]], ...]] = {
         ("folds.csv", figures.random_spread),
     ),
 }
-"""Recipe -> the tables it writes and what draws them; the same functions draw the report."""
+"""Recipe -> the tables it writes and what draws them; the same functions draw the report. `TABLE?COLUMN=VALUE` are the
+rows of a table with this value; where there are none, there is no figure."""
+
+
+PUBLISHED: dict[str, Callable[[], Plot]] = {
+    "analysis/logit-lens": lambda: figures.logit_lens(paper_tables.fig5_scores()),
+    "analysis/offsets": lambda: figures.offset_grid(
+        paper_tables.fig2_cells(), coherent_at_least=None, measure="keyword"
+    ),
+    "analysis/steering": lambda: figures.dose_curves(paper_tables.fig4_cells(), "keyword", None),
+}
+"""Recipe -> the figure of the paper that it repeats, drawn from its numbers by the function that draws ours."""
+
+
+def published_plot(recipe: str) -> Plot | None:
+    """The paper's figure for a recipe, under a name of its own, where there is one."""
+    if recipe not in PUBLISHED:
+        return None
+    plot = PUBLISHED[recipe]()
+    return replace(plot, name=f"{plot.name}_published", title=f"{plot.title} (as published)")
 
 
 def plots_of(recipe: str, folder: Path) -> list[Plot]:
     """The figures of a finished run of a recipe."""
-    return [draw(pd.read_csv(folder / table)) for table, draw in FIGURES.get(recipe, ())]
+    return list(_plots(recipe, folder))
+
+
+def _plots(recipe: str, folder: Path) -> Iterator[Plot]:
+    for source, draw in FIGURES.get(recipe, ()):
+        name, _, only = source.partition("?")
+        table = pd.read_csv(folder / name)
+        if only:
+            column, _, value = only.partition("=")
+            table = table[table[column] == value]
+            if table.empty:
+                continue
+        yield draw(table)
 
 
 def save_figures(run: Run, recipe: str) -> None:

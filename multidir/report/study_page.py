@@ -9,15 +9,31 @@ from typing import Any
 
 import pandas as pd
 
+from multidir.experiments.paper_numbers import RULE
 from multidir.experiments.results import read_verdicts
 from multidir.records.outcome import Outcome
 from multidir.records.text import Sentence, Trace
 from multidir.records.verdict import Status, Verdict
-from multidir.report.blocks import Block, DetailsBlock, FactsBlock, FigureBlock, TableBlock, TextBlock, TraceBlock
+from multidir.report.blocks import (
+    Block,
+    DetailsBlock,
+    FactsBlock,
+    FigureBlock,
+    ShadedBlock,
+    TableBlock,
+    TextBlock,
+    TraceBlock,
+)
 from multidir.report.page import Page, Provenance, Section
-from multidir.report.run_figures import plots_of
+from multidir.report.run_figures import plots_of, published_plot
+from multidir.report.tables import Interval
 from multidir.store.rows import read_rows
 from multidir.store.runs import read_manifest
+
+PUBLISHED_SUMMARY = "The paper's figure, drawn from its published numbers (Llama-3.1-8B and its R1 distillation)"
+
+FIGURES_SHOWN = 3
+"""Figures of a run that stand open; the others unfold."""
 
 SAMPLES = 3
 """Traces, and pairs of steered and unsteered texts, that the page shows."""
@@ -63,7 +79,13 @@ def _answer(verdicts: Sequence[Verdict], manifests: Sequence[Mapping[str, Any]])
 def _section(path: Path, manifest: Mapping[str, Any], questions: Mapping[str, str]) -> Section:
     recipe = str(manifest["recipe"])
     headline = str(manifest["notes"].get("headline", ""))
-    blocks: list[Block] = [FigureBlock(plot) for plot in plots_of(recipe, path)]
+    drawn: list[Block] = [FigureBlock(plot) for plot in plots_of(recipe, path)]
+    blocks = [*drawn[:FIGURES_SHOWN]]
+    if drawn[FIGURES_SHOWN:]:
+        blocks.append(DetailsBlock("More figures", tuple(drawn[FIGURES_SHOWN:])))
+    published = published_plot(recipe)
+    if published is not None:
+        blocks.append(DetailsBlock(PUBLISHED_SUMMARY, (FigureBlock(published),)))
     blocks += [
         TextBlock(f"{v.claim} {v.status.value.capitalize()}. Rule: {v.rule}.", "note") for v in read_verdicts(path)
     ]
@@ -71,10 +93,46 @@ def _section(path: Path, manifest: Mapping[str, Any], questions: Mapping[str, st
     if (path / "cells.csv").is_file():
         table = pd.read_csv(path / "cells.csv")
         blocks.append(DetailsBlock(f"All {len(table)} cells", (TableBlock.of(table, "Estimates by cell"),)))
+    blocks += [*_top_tokens(path), *_shaded_traces(path), *_beside_paper(path)]
     settings = json.loads((path / "config.json").read_text(encoding="utf-8")).get("science", {})
     facts = {name: _short(value) for name, value in settings.items()}
     blocks.append(DetailsBlock("Settings", (FactsBlock({"recipe": recipe, "run": path.name, **facts}),)))
     return Section(questions.get(recipe, recipe), f"{headline[:1].upper()}{headline[1:]}", tuple(blocks))
+
+
+def _top_tokens(path: Path) -> list[Block]:
+    """What directions decode to, one line per direction and unembedding."""
+    if not (path / "tokens.csv").is_file():
+        return []
+    table = pd.read_csv(path / "tokens.csv", keep_default_na=False).sort_values("place", kind="stable")
+    lines = table.groupby(["direction", "unembedding"], sort=False)["token"].agg(
+        lambda texts: " ".join(map(repr, texts))
+    )
+    frame = lines.rename("top tokens").reset_index()
+    return [DetailsBlock(f"Top tokens of {len(frame)} readings", (TableBlock.of(frame, "Largest logits first"),))]
+
+
+def _shaded_traces(path: Path) -> list[Block]:
+    """Traces shaded by the projection of their tokens, one per model and trace."""
+    if not (path / "shaded.csv").is_file():
+        return []
+    table = pd.read_csv(path / "shaded.csv", keep_default_na=False)
+    shown = [
+        ShadedBlock.of(some, f"Trace {trace}, projection on the {role}-derived direction")
+        for (trace, role), some in table.groupby(["trace", "role"], sort=False)
+    ]
+    return [*shown[:1], DetailsBlock("More traces", tuple(shown[1:]))] if len(shown) > 1 else list(shown)
+
+
+def _beside_paper(path: Path) -> list[Block]:
+    """Our numbers beside the published ones, one line each."""
+    if not (path / "beside.csv").is_file():
+        return []
+    table = pd.read_csv(path / "beside.csv")
+    columns = ["what", "published", "value", "low", "high", "n", "status", "source"]
+    here = {"here": Interval("value", "low", "high", decimals=3)}
+    block = TableBlock.of(table[columns], "Published numbers and ours", here, decimals={"published": 3})
+    return [block, TextBlock(f"Rule: {RULE}.", "note")]
 
 
 def _short(value: Any) -> str:

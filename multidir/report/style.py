@@ -26,14 +26,20 @@ BASE = Tone("--plot-base", "#0072b2", "#5cb8f0")
 REASONING = Tone("--plot-reasoning", "#d55e00", "#ff9a52", "s")
 RANDOM = Tone("--plot-random", "#8b939c", "#8a94a1")
 NOISE = Tone("--plot-noise", "#b0578d", "#e08fc0", "^")
+OTHER_LABEL = Tone("--plot-label", "#00795c", "#4fc7a4", "p")
+MEAN = Tone("--plot-mean", "#8a6d00", "#d9b93f", "v")
+SELF = Tone("--plot-self", "#6f4fa0", "#b79ae0", "P")
 
-TONES: tuple[Tone, ...] = (INK, MUTED, GRID, SHADE, CARD, BASE, REASONING, RANDOM, NOISE)
+TONES: tuple[Tone, ...] = (INK, MUTED, GRID, SHADE, CARD, BASE, REASONING, RANDOM, NOISE, OTHER_LABEL, MEAN, SELF)
 
 ROLE_TONES: dict[str, Tone] = {
     "base": BASE,
     "reasoning": REASONING,
     "random": RANDOM,
     "noise": NOISE,
+    "label": OTHER_LABEL,
+    "mean": MEAN,
+    "self": SELF,
     "none": MUTED,
 }
 """Colour by where a direction comes from."""
@@ -43,6 +49,9 @@ ROLE_NAMES: dict[str, str] = {
     "reasoning": "reasoning-derived",
     "random": "random",
     "noise": "noise",
+    "label": "other label",
+    "mean": "mean activation",
+    "self": "self-amplification",
     "none": "unsteered",
 }
 

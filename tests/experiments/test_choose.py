@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from multidir.errors import DesignError
-from multidir.experiments.choose import Choice, best_coherent, find_direction, with_direction_facts
+from multidir.experiments.choose import Choice, best_coherent, derived, find_direction, with_direction_facts
 from multidir.records.direction import Direction, DirectionSet
 from multidir.records.site import Site
 
@@ -19,11 +19,18 @@ CELLS = pd.DataFrame(
 )
 
 
-def direction(name: str, role: str, offsets: list[int]) -> Direction:
-    return Direction.from_vector(name, np.eye(4)[0], Site(2), "diffmeans", {"role": role, "offsets": offsets})
+def direction(name: str, role: str, offsets: list[int], label: str = "backtracking") -> Direction:
+    source = {"role": role, "offsets": offsets, "label": label}
+    return Direction.from_vector(name, np.eye(4)[0], Site(2), "diffmeans", source)
 
 
-SET = DirectionSet([direction("a", "base", [-13, -8]), direction("b", "reasoning", [-13, -8])])
+SET = DirectionSet(
+    [
+        direction("c", "reasoning", [-13, -8], "deduction"),
+        direction("a", "base", [-13, -8]),
+        direction("b", "reasoning", [-13, -8]),
+    ]
+)
 
 
 def test_the_best_cell_is_coherent_and_scored() -> None:
@@ -46,5 +53,14 @@ def test_facts_are_joined_and_the_unsteered_cell_has_no_role() -> None:
 def test_a_direction_is_found_by_role_site_and_window() -> None:
     choice = Choice("L2.resid_post", -13, -8, 1.0)
     assert find_direction(SET, "reasoning", choice).name == "b"
+    assert find_direction(SET, "reasoning", choice, "deduction").name == "c"
     with pytest.raises(DesignError, match=r"-4\.\.-1"):
         find_direction(SET, "base", Choice("L2.resid_post", -4, -1, 1.0))
+
+
+def test_only_directions_of_the_label_are_taken() -> None:
+    assert [item.name for item in derived(SET, "reasoning")] == ["b"]
+    imported = Direction.from_vector("i", np.eye(4)[1], Site(2), "control vector", {"role": "base"})
+    assert [item.name for item in derived(DirectionSet([*SET, imported]), "base")] == ["a", "i"]
+    with pytest.raises(DesignError, match="no base-derived deduction direction among c, a, b"):
+        derived(SET, "base", "deduction")

@@ -1,43 +1,44 @@
+"""Windows before sentences are told apart where something is planted, and not where nothing is."""
+
 from __future__ import annotations
 
-import numpy as np
+import pandas as pd
 import pytest
 
 from multidir.errors import DesignError
-from multidir.experiments.directions import parse_window
-from multidir.experiments.separation import WindowMeans, crossfitted_scores
-from multidir.stats.ranking import auroc
+from multidir.experiments.separation import best_separation, separation_table, window_means
+from multidir.store.activations import ActivationStore
+from tests.methods.planted import ANNOTATOR, N_TRACES, OFFSETS, SITE, planted_store
 
 
-def windows(rng: np.random.Generator, shift: float, n: int = 400, d: int = 40) -> WindowMeans:
-    positive = rng.random(n) < 0.15
-    x = rng.normal(size=(n, d))
-    x[positive, 0] += shift
-    return WindowMeans(x, positive, np.repeat(np.arange(n // 10), 10))
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> ActivationStore:
+    return planted_store(tmp_path_factory.mktemp("separation") / "store")
 
 
-def test_a_planted_difference_is_found(rng: np.random.Generator) -> None:
-    w = windows(rng, 3.0)
-    assert auroc(crossfitted_scores(w, 5, rng), w.positive) > 0.9
+@pytest.fixture(scope="module")
+def tables(store: ActivationStore) -> tuple[pd.DataFrame, pd.DataFrame]:
+    return separation_table(store, ANNOTATOR, "backtracking", [SITE], [OFFSETS, (1, 2), (-9, -9)], 5, 100, 0)
 
 
-def test_noise_stays_at_chance_because_scores_are_crossfitted(rng: np.random.Generator) -> None:
-    w = windows(rng, 0.0, d=200)
-    own = w.x @ (w.x[w.positive].mean(0) - w.x.mean(0))
-    assert auroc(own, w.positive) > 0.8  # in-sample, the same data look separable
-    assert abs(auroc(crossfitted_scores(w, 5, rng), w.positive) - 0.5) < 0.12
+def test_the_planted_window_is_told_apart_and_the_others_are_not(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    table = tables[0].set_index(["role", "offset_lo"])
+    for role in ("base", "reasoning"):
+        assert table.loc[(role, -6), "low"] > 0.8
+        assert table.loc[(role, 1), "auroc"] == pytest.approx(0.5, abs=0.12)
+        assert table.loc[(role, -9), "auroc"] == pytest.approx(0.5, abs=0.12)
+    assert (table["n_traces"] == N_TRACES).all()
+    assert "-6..-4 of the" in best_separation(tables[0])
 
 
-def test_more_folds_than_traces_is_refused(rng: np.random.Generator) -> None:
-    with pytest.raises(DesignError, match="folds"):
-        crossfitted_scores(windows(rng, 1.0, n=30), 5, rng)
+def test_scores_are_those_of_the_best_window(tables: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+    scores = tables[1]
+    assert set(scores["offset_lo"]) == {-6}
+    assert set(scores["role"]) == {"base", "reasoning"}
+    mean = scores.groupby(["role", "before_backtracking"])["projection"].mean()
+    assert mean["base", True] > mean["base", False] + 1
 
 
-@pytest.mark.parametrize("text", ["-13", "a:b", "-1:-3"])
-def test_windows_are_two_numbers_in_order(text: str) -> None:
-    with pytest.raises(ValueError, match="window"):
-        parse_window(text)
-
-
-def test_a_window_parses() -> None:
-    assert parse_window("-13:-8") == (-13, -8)
+def test_a_label_that_nobody_has_is_refused(store: ActivationStore) -> None:
+    with pytest.raises(DesignError, match="no 'musing' sentence of annotator planted"):
+        window_means(store, "base", SITE, ANNOTATOR, "musing", OFFSETS)

@@ -5,8 +5,9 @@ import pytest
 
 from multidir.errors import AlignmentError, DesignError
 from multidir.linalg.angles import cosine
+from multidir.linalg.basis import orthonormal_basis
 from multidir.methods.diffmeans import TraceSums, diffmeans, diffmeans_table
-from multidir.methods.reliability import direction_estimates
+from multidir.methods.reliability import Case, direction_estimates
 from multidir.store.activations import ActivationStore
 from tests.methods.planted import ANNOTATOR, N_TRACES, OFFSETS, PLANTED, SITE, D
 
@@ -73,9 +74,12 @@ def test_an_empty_class_is_refused_with_what_there_is(store: ActivationStore) ->
     assert diffmeans(store, "base", SITE, ANNOTATOR, "initializing", (0, 1)).length > 0
 
 
+def cases(store: ActivationStore, roles=("base", "reasoning"), offsets=OFFSETS) -> dict[str, Case]:
+    return {role: Case(TraceSums.read(store, role, SITE, ANNOTATOR, offsets), "backtracking") for role in roles}
+
+
 def test_norms_and_cosine_with_intervals(store: ActivationStore, rng: np.random.Generator) -> None:
-    sums = {role: TraceSums.read(store, role, SITE, ANNOTATOR, OFFSETS) for role in store.roles}
-    found = direction_estimates(sums, "backtracking", rng, 400, reference="rest")
+    found = direction_estimates(cases(store), rng, 400, reference="rest")
     for role in store.roles:
         truth = float(np.linalg.norm(PLANTED[role]))
         assert found.norm[role].low <= truth <= found.norm[role].high
@@ -87,18 +91,16 @@ def test_norms_and_cosine_with_intervals(store: ActivationStore, rng: np.random.
 
 
 def test_without_an_effect_the_halves_disagree(store: ActivationStore, rng: np.random.Generator) -> None:
-    sums = {"base": TraceSums.read(store, "base", SITE, ANNOTATOR, (1, 1))}
-    found = direction_estimates(sums, "backtracking", rng, 400)
+    found = direction_estimates(cases(store, ("base",), (1, 1)), rng, 400)
     assert abs(found.split_half["base"].value) < 0.35
     assert found.norm["base"].low < 0.1
     assert found.cosine == {}
 
 
 def test_draws_in_blocks_are_the_draws(store: ActivationStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    sums = {role: TraceSums.read(store, role, SITE, ANNOTATOR, OFFSETS) for role in store.roles}
-    one = direction_estimates(sums, "backtracking", np.random.default_rng(0), 90)
+    one = direction_estimates(cases(store), np.random.default_rng(0), 90)
     monkeypatch.setattr("multidir.methods.reliability._BLOCK", 7)
-    other = direction_estimates(sums, "backtracking", np.random.default_rng(0), 90)
+    other = direction_estimates(cases(store), np.random.default_rng(0), 90)
     assert one.cosine["base", "reasoning"].low == pytest.approx(other.cosine["base", "reasoning"].low, rel=1e-12)
 
 
@@ -106,6 +108,39 @@ def test_only_the_same_traces_compare(store: ActivationStore, rng: np.random.Gen
     whole = TraceSums.read(store, "base", SITE, ANNOTATOR, OFFSETS)
     part = TraceSums("base", SITE, ANNOTATOR, OFFSETS, whole.sums[:9], whole.counts[:9], whole.labels)
     with pytest.raises(AlignmentError, match=f"a {N_TRACES} traces of width {D}, b 9 traces"):
-        direction_estimates({"a": whole, "b": part}, "backtracking", rng)
+        direction_estimates({"a": Case(whole, "backtracking"), "b": Case(part, "backtracking")}, rng)
     with pytest.raises(AlignmentError, match="none at all"):
-        direction_estimates({}, "backtracking", rng)
+        direction_estimates({}, rng)
+
+
+def test_traces_that_do_not_count_change_nothing(store: ActivationStore, rng: np.random.Generator) -> None:
+    """A case over some traces is the case of a store that holds only those."""
+    whole = TraceSums.read(store, "base", SITE, ANNOTATOR, OFFSETS)
+    part = TraceSums("base", SITE, ANNOTATOR, OFFSETS, whole.sums[:9], whole.counts[:9], whole.labels)
+    among = np.arange(N_TRACES) < 9
+    weights = rng.integers(0, 3, (5, N_TRACES)).astype(float)
+    for mean in ("token", "trace"):
+        masked = Case(whole, "backtracking", among).vectors(weights, mean, "all")
+        np.testing.assert_allclose(masked, Case(part, "backtracking").vectors(weights[:, :9], mean, "all"), atol=1e-12)
+    found = direction_estimates({"some": Case(whole, "backtracking", among)}, rng, 100)
+    assert found.norm["some"].n == 9
+
+
+@pytest.mark.parametrize("offsets", [OFFSETS, (-1, 2)])
+def test_label_vectors_cancel_and_lose_one_dimension(store: ActivationStore, offsets: tuple[int, int]) -> None:
+    """Pooled, with positives in the reference: the count-weighted vectors sum to zero, and g of them span g - 1."""
+    read = TraceSums.read(store, "reasoning", SITE, ANNOTATOR, offsets)
+    found = [read.direction(label) for label in read.present]
+    rows = np.array([item.source["rows"] for item in found])
+    vectors = np.stack([item.vector for item in found])
+    np.testing.assert_allclose(rows @ vectors / rows.sum(), 0, atol=1e-9)
+    assert len(orthonormal_basis(vectors, 1e-8)) == len(found) - 1
+    rest = np.stack([read.direction(label, "trace", "all").vector for label in read.present])
+    assert len(orthonormal_basis(rest, 1e-8)) == len(found), "the identity is one of pooled means only"
+
+
+def test_with_the_positives_in_the_reference_a_vector_is_shorter_by_their_share(store: ActivationStore) -> None:
+    read = TraceSums.read(store, "base", SITE, ANNOTATOR, OFFSETS)
+    share = read.counts[:, read.index("backtracking")].sum() / read.counts.sum()
+    everyone, rest = (read.direction("backtracking", reference=reference) for reference in ("all", "rest"))
+    np.testing.assert_allclose(everyone.vector, (1 - share) * rest.vector, rtol=1e-9, atol=1e-12)

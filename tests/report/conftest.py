@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import pandas as pd
 import pytest
 
 from multidir.report import figures
 from multidir.report.page import render_page
-from tests.report import demo
+from tests.report import demo, demo_geometry
 
 Drawing = tuple[Callable[..., figures.Plot], Callable[[], pd.DataFrame]]
 
@@ -18,6 +19,13 @@ DRAWINGS: dict[str, Drawing] = {
     "transfer_matrix": (figures.transfer_matrix, demo.dose_cells),
     "random_spread": (figures.random_spread, demo.fold_table),
     "offset_grid": (figures.offset_grid, demo.grid_cells),
+    "cosine_matrix": (figures.cosine_matrix, demo_geometry.cosine_table),
+    "model_agreement": (figures.model_agreement, demo_geometry.agreement_table),
+    "logit_lens": (figures.logit_lens, demo_geometry.lens_table),
+    "token_density": (figures.token_density, demo_geometry.density_table),
+    "projection_profile": (figures.projection_profile, demo_geometry.profile_table),
+    "beside_paper": (figures.beside_paper, demo_geometry.beside_table),
+    "span_angles": (figures.span_angles, demo_geometry.angle_table),
     "direction_geometry": (figures.direction_geometry, demo.geometry_table),
     "rates_by_cause": (figures.rates_by_cause, demo.cause_table),
     "projection_separation": (figures.projection_separation, demo.auroc_table),
@@ -41,9 +49,14 @@ def plot(request: pytest.FixtureRequest) -> figures.Plot:
     return drawn(request.param)
 
 
+@cache
 def drawn(name: str) -> figures.Plot:
-    """The demo figure of this name."""
-    return next(plot for plot in demo.all_plots() if plot.name == name)
+    """The demo figure of this name, or what the function of this name makes of its demo table."""
+    on_page = [plot for plot in demo.all_plots() if plot.name == name]
+    if on_page:
+        return on_page[0]
+    draw, table = DRAWINGS[name]
+    return draw(table())
 
 
 @pytest.fixture(scope="session")

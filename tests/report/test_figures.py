@@ -99,6 +99,9 @@ def test_a_table_without_any_score_draws_and_never_shows_zero(drawing: Drawing) 
     numbers |= {"count", *(f"{n}{end}" for n in ("precision", "recall", "f1") for end in ("", "_low", "_high"))}
     numbers |= {"share", "rms", "mean", "deviation", "first"}
     numbers |= {"keyword_share", "length_low", "length_high", "cosine_low", "cosine_high"}
+    numbers |= {"cosine", "raw_cosine", "degrees", "noise_degrees", "random_degrees"}
+    numbers |= {"score", "null_low", "null_high", "share", "median", "value", "published"}
+    numbers |= {f"{name}{end}" for name in ("mean", "other", "auroc") for end in ("", "_low", "_high")}
     frame = table()
     frame[[column for column in frame if column in numbers]] = np.nan
     plot = function(frame)
@@ -113,7 +116,8 @@ def test_a_table_without_any_score_draws_and_never_shows_zero(drawing: Drawing) 
 def test_numbers_that_are_not_numbers_are_refused(drawing: Drawing) -> None:
     function, table = drawing
     frame = table()
-    column = next(c for c in ("low", "length", "projection", "count", "f1", "share", "rms") if c in frame)
+    names = ("low", "length", "projection", "count", "f1", "degrees", "score", "share", "rms", "auroc")
+    column = next(c for c in names if c in frame)
     frame[column] = "many"
     with pytest.raises(FormatError, match=f"column {column} must hold numbers"):
         function(frame)

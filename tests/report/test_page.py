@@ -9,6 +9,7 @@ from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -286,3 +287,24 @@ def test_sentences_that_do_not_fit_the_text_are_refused(trace_id: str, start: in
     first = Sentence("t1", 0, 0, 4, 0, 1, None, "x/1")
     with pytest.raises(AlignmentError, match=f"sentence 1 of trace {trace_id} spans characters {start}:{end}"):
         blocks.TraceBlock.of(_trace("One. Two."), [first, Sentence(trace_id, 1, start, end, 1, 2, None, "x/1")])
+
+
+def test_shaded_tokens_join_where_they_look_alike_and_nothing_is_lost() -> None:
+    tokens = pd.DataFrame(
+        {
+            "text": ["So", " it", " is", " <b>", " Wait", ","],
+            "z": [0.1, -0.2, 1.1, 1.4, -5.0, -5.0],
+            "labelled": [False, False, False, False, True, True],
+            "before": [False, False, True, True, True, False],
+        }
+    )
+    block = blocks.ShadedBlock.of(tokens, "t")
+    assert [tuple(shade) for shade in block.shades] == [
+        ("So it", 0, ""),
+        (" is <b>", 2, "before"),
+        (" Wait,", -4, "labelled"),
+    ]
+    assert [shade.css for shade in block.shades] == ["", "shade-up-2 place-before", "shade-down-4 place-labelled"]
+    html = render_page(_page(block))
+    assert " is &lt;b&gt;" in html
+    assert "<b>" not in html

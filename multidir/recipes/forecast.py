@@ -1,0 +1,254 @@
+"""What the stages of a preset will take, without loading a model: cells, tokens, bytes, judge dollars, GPU time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from multidir.config import Compute
+from multidir.errors import ConfigError, MissingExtra, ModelError
+from multidir.experiments import budget
+from multidir.experiments.budget import Habits, Machine, Prices, Shape
+from multidir.experiments.prompts import read_prompts
+from multidir.models.source import locate
+from multidir.recipes.preset import Preset
+from multidir.recipes.study import check_settings
+
+CATEGORIES = 10
+"""Of problems, where the file of problems is not here to be counted."""
+
+LABELS = 6
+"""Of the taxonomy, where a stage takes all that there are."""
+
+COUNTED = {"prompts", "traces", "activations", "directions"}
+"""Inputs that decide how much a stage has to do; from a stage that is not estimated, nothing can be told."""
+
+FREE = ("lexical", "keyword", "grammar", "human")
+"""Annotators that cost nothing."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What later stages need to know of a stage."""
+
+    prompts: dict[str, int] = field(default_factory=dict)
+    """Problems by split."""
+    texts: int = 0
+    tokens: int = 0
+    """Of one text, prompt included."""
+    new: int = 0
+    """Of one text, prompt left out."""
+    directions: int = 0
+    """Directions of the behaviour and one model."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One stage. What a stage has nothing of is 0; what cannot be told is None."""
+
+    stage: str
+    cells: int = 0
+    texts: int = 0
+    read: int = 0
+    """Tokens that models read."""
+    written: int = 0
+    """Tokens that models write."""
+    disk: int = 0
+    """Bytes."""
+    judge: float = 0.0
+    """Dollars, if a judge labels; nothing is spent when the annotator is free."""
+    gpu: float | None = 0.0
+    """Seconds."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What every stage is estimated with."""
+
+    shape: Shape | None
+    roles: int
+    compute: Compute
+    machine: Machine = field(default_factory=Machine)
+    habits: Habits = field(default_factory=Habits)
+    prices: Prices = field(default_factory=Prices)
+
+    def generation(self, texts: int, new: int) -> float | None:
+        """GPU seconds of generating texts."""
+        if self.shape is None:
+            return None
+        rows = self.compute.batch_rows
+        return budget.generation_seconds(self.shape, self.machine, texts, self.habits.prompt_tokens, new, rows)
+
+    def judging(self, texts: int, new: int) -> float:
+        """Judge dollars for labelling texts."""
+        return budget.judge_dollars(self.habits, self.prices, texts, new)
+
+
+Estimate = tuple[Row, Facts]
+Inputs = dict[str, Facts]
+
+
+def forecast(preset: Preset, compute: Compute) -> list[Row]:
+    """One row per stage, in order.
+
+    Raises:
+        ConfigError: a setting that a recipe does not have.
+    """
+    scene = Scene(shape_of(preset), len(preset.pair.roles), compute)
+    known: dict[str, Facts] = {}
+    rows = []
+    for stage, cfg in zip(preset.stages, check_settings(preset, compute), strict=True):
+        handler = HANDLERS.get(stage.recipe)
+        inputs = {name: known[source] for name, source in stage.inputs.items() if source in known}
+        if handler is None:
+            rows.append(Row(stage.name))
+        elif COUNTED & set(stage.inputs) - set(inputs):
+            rows.append(Row(stage.name, gpu=None))
+        else:
+            row, known[stage.name] = handler(stage.name, cfg.science, inputs, scene)
+            rows.append(row)
+    return rows
+
+
+def shape_of(preset: Preset) -> Shape | None:
+    """Shape of the pair: from the model's folder where it is on this machine, else as the preset states it."""
+    try:
+        source = locate(preset.pair.source(preset.pair.roles[-1]))
+    except (ModelError, MissingExtra):
+        return preset.shape
+    return Shape.read(Path(source.name)) if source.is_folder and source.gguf_file is None else preset.shape
+
+
+def _prompts(name: str, s: Any, _: Inputs, __: Scene) -> Estimate:
+    try:
+        categories = len({prompt.category for prompt in read_prompts(s.prompts)})
+    except ConfigError:
+        categories = CATEGORIES
+    counts = {"derive": s.derive, "search": s.search, "confirm": s.confirm}
+    facts = Facts(prompts={split: n * categories for split, n in counts.items()})
+    return Row(name, texts=sum(facts.prompts.values())), facts
+
+
+def _traces(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+    texts, prompt = inputs["prompts"].prompts[s.split] * s.rollouts, scene.habits.prompt_tokens
+    tokens = texts * (prompt + s.max_new_tokens)
+    row = Row(
+        name,
+        texts=texts,
+        read=texts * prompt,
+        written=texts * s.max_new_tokens,
+        disk=tokens * 2 * scene.habits.bytes_per_token,
+        gpu=scene.generation(texts, s.max_new_tokens),
+    )
+    return row, Facts(texts=texts, tokens=prompt + s.max_new_tokens, new=s.max_new_tokens)
+
+
+def _imported(name: str, s: Any, _: Inputs, scene: Scene) -> Estimate:
+    texts = CATEGORIES * (s.per_category or 30)
+    new = min(500, s.max_tokens)
+    return Row(name, texts=texts), Facts(texts=texts, tokens=scene.habits.prompt_tokens + new, new=new)
+
+
+def _annotate(name: str, _: Any, inputs: Inputs, scene: Scene) -> Estimate:
+    traces = inputs["traces"]
+    sentences = traces.texts * scene.habits.sentences(traces.new)
+    return Row(name, texts=traces.texts, disk=200 * sentences, judge=scene.judging(traces.texts, traces.new)), Facts()
+
+
+def _activations(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+    traces = inputs["traces"]
+    tokens, sites = traces.texts * traces.tokens, len(s.sites)
+    read, facts = tokens * scene.roles, Facts(texts=sites)
+    if scene.shape is None:
+        return Row(name, texts=traces.texts, read=read, gpu=None), facts
+    blocks = 1 + max(int(site.lstrip("L").split(".")[0]) for site in s.sites)
+    seconds = budget.capture_seconds(scene.shape, scene.machine, tokens, traces.tokens, blocks, sites)
+    disk = scene.roles * budget.activation_bytes(scene.shape, tokens, sites)
+    return Row(name, texts=traces.texts, read=read, disk=disk, gpu=scene.roles * seconds), facts
+
+
+def _directions(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+    places = (len(s.sites) or inputs["activations"].texts) * len(s.windows)
+    found = places * scene.roles * (len(s.labels) or LABELS)
+    disk = 0 if scene.shape is None else found * scene.shape.width * 8
+    return Row(name, cells=found, disk=disk), Facts(directions=places)
+
+
+def _offsets(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+    return _steered(name, 1 + len(s.doses) * inputs["directions"].directions, s, inputs, scene), Facts()
+
+
+def _steering(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+    cells = scene.roles * (1 + scene.roles * len(s.doses)) + s.n_random
+    return _steered(name, cells, s, inputs, scene), Facts()
+
+
+def _steered(name: str, cells: int, s: Any, inputs: Inputs, scene: Scene) -> Row:
+    texts = cells * inputs["prompts"].prompts[s.split] * s.rollouts
+    return Row(
+        name,
+        cells=cells,
+        texts=texts,
+        read=texts * scene.habits.prompt_tokens,
+        written=texts * s.max_new_tokens,
+        disk=texts * (500 + s.max_new_tokens * scene.habits.bytes_per_token),
+        judge=scene.judging(texts, s.max_new_tokens),
+        gpu=scene.generation(texts, s.max_new_tokens),
+    )
+
+
+HANDLERS: dict[str, Callable[[str, Any, Inputs, Scene], Estimate]] = {
+    "data/prompts": _prompts,
+    "data/traces": _traces,
+    "data/import-traces": _imported,
+    "data/annotate": _annotate,
+    "data/activations": _activations,
+    "train/directions": _directions,
+    "analysis/offsets": _offsets,
+    "analysis/steering": _steering,
+}
+"""Recipe -> how it is estimated. The others read tables and stores, on a CPU, in seconds to minutes."""
+
+
+def forecast_text(preset: Preset, compute: Compute) -> str:
+    """The forecast as a table for people, its sums, and everything it assumes."""
+    rows = forecast(preset, compute)
+    scene = Scene(shape_of(preset), len(preset.pair.roles), compute)
+    head = ("stage", "cells", "texts", "tokens read", "written", "disk", "judge", "GPU")
+    body = [head, *map(_texts, rows), _texts(_total(rows))]
+    widths = [max(map(len, column)) for column in zip(*body, strict=True)]
+    lines = ["  ".join([line[0].ljust(widths[0]), *map(str.rjust, line[1:], widths[1:])]).rstrip() for line in body]
+    return "\n".join([preset.title, "", *lines, "", *_assumptions(scene)])
+
+
+def _total(rows: list[Row]) -> Row:
+    """The sums that mean something: a problem that is asked and labelled is not two texts."""
+    known = [row.gpu for row in rows if row.gpu is not None]
+    sums: dict[str, Any] = {
+        name: sum(getattr(row, name) for row in rows) for name in ("read", "written", "disk", "judge")
+    }
+    return Row("all stages", **sums, gpu=sum(known) if len(known) == len(rows) else None)
+
+
+def _texts(row: Row) -> tuple[str, ...]:
+    counts = [f"{n:,}" if n else "" for n in (row.cells, row.texts, row.read, row.written)]
+    disk = f"{row.disk / 1e9:.1f} GB" if row.disk >= 1e8 else f"{row.disk / 1e6:.1f} MB" if row.disk else ""
+    gpu = "not known" if row.gpu is None else _duration(row.gpu) if row.gpu else ""
+    return (row.stage, *counts, disk, f"${row.judge:.2f}" if row.judge else "", gpu)
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s" if seconds >= 1 else "below 1 s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
+def _assumptions(scene: Scene) -> Iterator[str]:
+    if scene.shape is not None:
+        held = budget.BYTES * scene.shape.weights() / 1e9
+        yield f"Weights: {held:.1f} GB per model in half precision."
+    yield f"GPU time (an estimate, loading left out): {scene.machine}, {scene.compute.batch_rows} texts at a time."
+    yield f"Texts: {scene.habits}."
+    yield (f"Judge (what labelling with it would cost; {', '.join(FREE)} cost nothing): {scene.prices}.")

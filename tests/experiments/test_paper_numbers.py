@@ -1,0 +1,209 @@
+"""The paper's numbers as they are kept here, against the published data; and the rule that sets ours beside them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from multidir.annotate.published import read_published
+from multidir.errors import FormatError
+from multidir.experiments.paper_numbers import LABELS, NUMBERS, Published, beside, beside_table, count_statuses
+from multidir.experiments.paper_ours import from_directions, from_geometry, from_steering, from_traces
+from multidir.experiments.paper_tables import (
+    FIG4,
+    FIG4_MAGNITUDES,
+    fig2_cells,
+    fig4_cells,
+    fig5_scores,
+    read_fig4,
+    table_c1,
+)
+from multidir.linalg.angles import cosine
+from multidir.linalg.basis import orthonormal_basis
+from multidir.records.site import Site
+from multidir.records.text import Sentence, Trace
+from multidir.records.verdict import Status
+from multidir.report import figures
+from multidir.stats.estimate import Estimate
+from multidir.store.directions import load_published
+
+COSINE = Published("k", "cosine", 0.716, "vectors", "cosine", without_effect=0.0)
+
+
+def estimate(value: float, low: float = np.nan, high: float = np.nan) -> Estimate:
+    return Estimate(value, low, high, 30, "cluster bootstrap")
+
+
+# --- the numbers themselves ----------------------------------------------------------------------
+
+
+def test_kept_numbers_are_those_of_the_published_vectors(reference: Path) -> None:
+    vectors = load_published(reference / "directions_l10.safetensors", Site(10))
+    for label in LABELS:
+        base, reasoning = vectors[f"base/{label}"], vectors[f"reasoning/{label}"]
+        assert NUMBERS[f"length/base/{label}"].value == pytest.approx(base.length, abs=0.0011)
+        assert NUMBERS[f"length/reasoning/{label}"].value == pytest.approx(reasoning.length, abs=0.0011)
+        assert NUMBERS[f"between/{label}"].value == pytest.approx(cosine(base.unit, reasoning.unit), abs=0.0006)
+        if label != "backtracking":
+            found = cosine(reasoning.unit, vectors["reasoning/backtracking"].unit)
+            assert NUMBERS[f"label/{label}"].value == pytest.approx(found, abs=0.0006)
+    six = np.stack([vectors[f"reasoning/{label}"].vector for label in LABELS]).astype(np.float32)
+    assert NUMBERS["rank"].value == len(orthonormal_basis(six))
+
+
+def test_kept_shares_are_those_of_the_published_traces(reference: Path) -> None:
+    """Our own counting, run on the published traces, finds the published shares."""
+    traces, sentences = [], []
+    for item in read_published(reference / "r1_llama8b_traces_300.jsonl"):
+        traces.append(Trace(item.id, item.id, item.category, (), 0, item.reasoning))
+        for i, span in enumerate(item.spans(LABELS)):
+            sentences.append(Sentence(item.id, i, span.start, span.end, 0, 1, span.label, "published/gpt-4o"))
+    found = from_traces(traces, sentences, 200, 0)
+    for name in ("backtracking", "recall", "keywords"):
+        verdict = beside(found[f"share/{name}"], NUMBERS[f"share/{name}"])
+        assert verdict.status is Status.SUPPORTED, verdict
+        assert found[f"share/{name}"].value == pytest.approx(NUMBERS[f"share/{name}"].value, abs=0.006)
+
+
+def test_figure_four_is_drawn_from_its_csv_by_the_function_that_draws_ours(reference: Path) -> None:
+    cells = read_fig4(reference / "fig4_baselines.csv")
+    assert len(cells) == 1 + len(FIG4) * (len(FIG4_MAGNITUDES) - 1), "repeated rows stand once"
+    kept = fig4_cells()
+    merged = kept.merge(cells, on=["direction", "dose"], suffixes=("", "_csv"))
+    assert len(merged) == len(kept)
+    np.testing.assert_allclose(merged["keyword_share"], merged["keyword_share_csv"], atol=6e-6)
+    plot = figures.dose_curves(cells, "keyword", None)
+    lines = {line.get_label(): line for line in plot.figure.axes[0].get_lines()}
+    assert set(FIG4) <= set(lines)
+    drawn = lines["backtracking"].get_ydata()[1:]
+    np.testing.assert_allclose(drawn, np.array(FIG4["backtracking"][1:]) / 100, atol=6e-6)
+    assert "from 0.2% to 31%" in plot.reading
+    assert plot.note == "Whether the texts are coherent was not reported."
+
+
+def test_figure_four_has_the_shape_the_paper_tells_of() -> None:
+    """Inverted U, onset between 4 and 6, nothing left by 20; noise rises later; the others vanish by 10."""
+    curves = {name: dict(zip(FIG4_MAGNITUDES, values, strict=True)) for name, values in FIG4.items()}
+    backtracking, noise = curves["backtracking"], curves["noise"]
+    assert max(backtracking, key=lambda m: backtracking[m]) == 12
+    assert backtracking[4] < 1 < 4 < backtracking[6]
+    assert backtracking[20] == backtracking[25] == 0
+    assert max(noise, key=lambda m: noise[m]) == 20
+    assert all(curves[name][m] < 0.25 for name in ("overall_mean", "deduction", "initializing") for m in (10, 12, 14))
+    assert max(noise.values()) < max(backtracking.values()) / 10
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a,b\n1,2\n", "not the table behind Fig. 4"),
+        ("intervention_type,magnitude,wait_percentage\nmagic,1,2\n", "unknown magic"),
+        ("intervention_type,magnitude,wait_percentage\nnoise,1,2\nnoise,1,3\n", "a magnitude with two values"),
+    ],
+)
+def test_another_csv_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "x.csv").write_text(text)
+    with pytest.raises(FormatError, match=message):
+        read_fig4(tmp_path / "x.csv")
+
+
+def test_figures_two_and_five_are_drawn_by_the_functions_that_draw_ours() -> None:
+    two = figures.offset_grid(fig2_cells(), coherent_at_least=None, measure="keyword")
+    assert "works best from tokens -13..-9 of L10.resid_post (52%" in two.reading
+    assert two.name == "offset_grid_keyword"
+    five = figures.logit_lens(fig5_scores())
+    assert "highest at block 28 (0.55, base unembedding)" in five.reading
+    assert five.note.endswith("could not be scored and are left out."), "blocks that cannot be read are no zeros"
+
+
+def test_table_c1_follows_from_its_counts_to_two_decimals() -> None:
+    expected = {
+        0: (63.36, 64.91, 64.12),
+        4: (62.50, 66.67, 64.52),
+        8: (48.11, 68.00, 56.35),
+        12: (47.66, 62.93, 54.24),
+    }
+    found = {strength: tuple(round(100 * value, 2) for value in row) for strength, row in table_c1().items()}
+    assert found == expected
+
+
+# --- the rule ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("ours", "status"),
+    [
+        (estimate(0.73, 0.65, 0.8), Status.SUPPORTED),
+        (estimate(0.72, 0.7163, 0.74), Status.SUPPORTED),  # equal to the printed digits
+        (estimate(0.9, 0.85, 0.95), Status.REFUTED),
+        (estimate(0.4, -0.2, 0.9), Status.UNDETERMINED),  # holds the published value, and no effect too
+        (estimate(0.716), Status.UNDETERMINED),  # without an interval
+    ],
+)
+def test_supported_refuted_undetermined(ours: Estimate, status: Status) -> None:
+    verdict = beside(ours, COSINE)
+    assert verdict.status is status
+    assert "The cosine is 0.716" in verdict.claim
+    assert "published in vectors" in verdict.because
+
+
+def test_a_number_that_is_exact_needs_no_interval() -> None:
+    rank = NUMBERS["rank"]
+    assert beside(estimate(5), rank).status is Status.SUPPORTED
+    assert beside(estimate(6), rank).status is Status.REFUTED
+
+
+def test_numbers_in_one_models_units_are_compared_for_the_same_pair_only() -> None:
+    ours = {"length/base/backtracking": estimate(0.63, 0.6, 0.66), "rank": estimate(5), "other": estimate(1)}
+    assert list(beside_table(ours, same_pair=False)["key"]) == ["rank"]
+    both = beside_table(ours, same_pair=True)
+    assert list(both["key"]) == ["length/base/backtracking", "rank"]
+    assert count_statuses(both) == "of 2 published numbers that we have too, 2 supported"
+    assert count_statuses(beside_table({}, same_pair=True)).endswith("too, none")
+    assert "1 supported (✓)" in figures.beside_paper(both.assign(status=["supported", "refuted"])).reading
+
+
+# --- our side ------------------------------------------------------------------------------------
+
+
+def test_directions_are_read_at_one_site_and_window() -> None:
+    row = {"role": "base", "label": "backtracking", "site": "L10.resid_post", "offset_lo": -13, "offset_hi": -8}
+    row |= {"length": 0.6, "length_low": 0.55, "length_high": 0.66, "raw_length": 0.63, "n_traces": 136}
+    row |= {"cosine_between_roles": 0.8, "cosine_low": 0.75, "cosine_high": 0.86, "raw_cosine": 0.72}
+    table = pd.DataFrame([row, {**row, "offset_lo": -3, "raw_length": 9.0}, {**row, "label": "calculation"}])
+    found = from_directions(table, Site(10), (-13, -8))
+    length, between = found["length/base/backtracking"], found["between/backtracking"]
+    assert set(found) == {"length/base/backtracking", "between/backtracking"}
+    assert (length.value, length.n) == (0.63, 136)
+    assert (length.low, length.high) == pytest.approx((0.58, 0.69))
+    assert (between.low, between.high) == pytest.approx((0.67, 0.78))
+
+
+def test_labels_and_rank_are_read_from_the_geometry() -> None:
+    row = {"axis": "label", "within": "reasoning", "a": "adding-knowledge", "b": "backtracking"}
+    row |= {"cosine": -0.2, "low": -0.3, "high": -0.1, "raw_cosine": -0.18, "n_traces": 300}
+    other = {**row, "b": "deduction"}
+    cosines = pd.DataFrame([row, other, {**row, "within": "base", "raw_cosine": 9.0}, {**row, "axis": "site"}])
+    found = from_geometry(cosines, pd.DataFrame({"rank": [5]}))
+    assert set(found) == {"rank", "label/adding-knowledge"}
+    assert found["label/adding-knowledge"].value == -0.18
+
+
+def test_peaks_are_taken_over_doses_and_unscored_cells_are_no_peaks() -> None:
+    cells = pd.DataFrame(
+        {
+            "target": ["reasoning"] * 4 + ["base"],
+            "direction_role": ["none", "base", "base", "base", "base"],
+            "dose": [0.0, 1.0, 2.0, 3.0, 1.0],
+            "keyword_share": [0.01, 0.3, 0.2, np.nan, 0.9],
+            "keyword_low": 0.1,
+            "keyword_high": 0.4,
+            "n_prompts": 10,
+        }
+    )
+    found = from_steering(cells)
+    assert set(found) == {"peak/base"}
+    assert (found["peak/base"].value, found["peak/base"].n) == (0.3, 10)

@@ -1,0 +1,131 @@
+"""What a dry run says: sums by hand, nothing loaded, and unknowns that stay unknown."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from multidir import resources
+from multidir.cli import main
+from multidir.config import Compute
+from multidir.experiments.budget import Shape
+from multidir.models.special import SpecialMap
+from multidir.recipes.forecast import FREE, HANDLERS, forecast, forecast_text, shape_of
+from multidir.recipes.preset import chosen_preset, load_preset, preset_names
+from multidir.recipes.study import check_settings
+from multidir.records.site import Site
+
+BIG = ("llama8b", "qwen1.5b", "qwen14b")
+
+
+def rows(name: str, **compute: object) -> dict[str, object]:
+    return {row.stage: row for row in forecast(load_preset(name), Compute(**compute))}  # type: ignore[arg-type]
+
+
+def test_the_papers_pair_by_hand() -> None:
+    found = rows("llama8b")
+    traces, activations, offsets, steering = (found[n] for n in ("traces", "activations", "offsets", "steering"))
+    assert (traces.texts, traces.read, traces.written) == (250, 250 * 120, 250 * 500)
+    assert activations.read == 2 * 250 * 620
+    assert activations.disk == 2 * 32 * 250 * 620 * 8192
+    assert offsets.cells == 1 + 7 * 7  # seven windows of the paper's code, seven doses
+    assert offsets.texts == offsets.cells * 10
+    assert steering.cells == 2 * (1 + 2 * 11) + 20
+    assert steering.written == steering.cells * 40 * 128
+    assert found["layers"].cells == 2 * 32
+    assert 60 < activations.gpu < 1800
+    assert all(row.gpu is not None for row in found.values())
+
+
+def test_rules_change_what_is_counted() -> None:
+    text = {row.stage: row for row in forecast(chosen_preset("llama8b", rules="paper"), Compute())}
+    assert text["offsets"].cells == 1 + 7 * 6
+
+
+def test_the_tiny_pair_is_counted_from_its_own_configuration() -> None:
+    found = rows("tiny")
+    assert shape_of(load_preset("tiny")) == Shape.read(resources.path("tiny/reasoning-and"))
+    assert found["prompts"].texts == 300
+    assert found["offsets"].cells == 1 + 4 * 5
+    assert found["directions"].cells == 2 * 5 * 6
+    smaller = rows("tiny", batch_rows=64)
+    assert smaller["steering"].gpu > found["steering"].gpu
+
+
+def test_what_cannot_be_known_is_not_zero() -> None:
+    preset = replace(load_preset("llama8b"), shape=None)
+    found = {row.stage: row for row in forecast(preset, Compute())}
+    assert found["traces"].gpu is None
+    assert found["annotate"].gpu == 0
+    text = forecast_text(preset, Compute())
+    assert text.splitlines()[-5].endswith("not known"), "a sum with an unknown in it is unknown"
+    assert "Weights:" not in text
+
+
+def test_after_a_stage_that_is_not_estimated_nothing_is_made_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(HANDLERS, "train/directions")
+    found = rows("llama8b")
+    assert found["directions"].gpu == 0
+    assert (found["offsets"].gpu, found["offsets"].cells) == (None, 0)
+    assert found["traces"].gpu
+
+
+def test_the_table_says_what_it_assumes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["run", "study", "--preset", "llama8b", "--dry-run"]) == 0
+    out = capsys.readouterr().out
+    stages = [stage.name for stage in load_preset("llama8b").stages]
+    assert [line.split()[0] for line in out.splitlines()[3 : 3 + len(stages)]] == stages
+    for words in ("81.3 GB", "Weights: 16.1 GB", "one H100 at 400 TFLOP/s", "gpt-4o at 2.5 / 10 dollars", "120 tokens"):
+        assert words in out
+
+
+def test_a_dry_run_loads_no_model_and_nothing_that_could() -> None:
+    code = (
+        "import sys; from multidir.cli import main; main(['run', 'study', '--preset', 'llama8b', '--dry-run']);"
+        "print([m for m in ('torch', 'transformers', 'matplotlib') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert out.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", BIG)
+def test_presets_of_big_pairs_fit_their_models(name: str) -> None:
+    preset = load_preset(name)
+    assert preset.shape is not None
+    assert preset.rules == "paper-code"
+    table = SpecialMap.load(resources.locate(str(preset.pair.special_map)))
+    assert all(target is not None and target < preset.shape.vocabulary for target in table.table.values())
+    for stage, cfg in zip(preset.stages, check_settings(preset, Compute()), strict=True):
+        named = [*getattr(cfg.science, "sites", ()), *([cfg.science.site] if hasattr(cfg.science, "site") else [])]
+        assert all(Site.parse(text).layer < preset.shape.layers for text in named), stage.name
+
+
+def test_the_papers_special_tokens_become_its_section_mark() -> None:
+    preset = load_preset("llama8b")
+    table = SpecialMap.load(resources.locate(str(preset.pair.special_map)))
+    assert table.table == dict.fromkeys(range(128011, 128015), 27370)
+    assert (preset.pair.base, preset.pair.reasoning) == (
+        "meta-llama/Llama-3.1-8B",
+        "deepseek-ai/DeepSeek-R1-Distill-Llama-8B",
+    )
+    traces = next(s for s in preset.stages if s.recipe == "data/traces").science
+    assert (traces["max_new_tokens"], traces["temperature"]) == (500, 0.7)
+
+
+def test_models_from_folders_take_the_place_of_the_presets_own() -> None:
+    preset = chosen_preset("llama8b", base="/models/b", reasoning="/models/r")
+    assert (preset.pair.base, preset.pair.reasoning) == ("/models/b", "/models/r")
+    assert preset.pair.special_map == load_preset("llama8b").pair.special_map
+    assert chosen_preset("llama8b").pair == load_preset("llama8b").pair
+
+
+@pytest.mark.parametrize("name", preset_names())
+def test_every_stage_that_runs_a_model_is_estimated(name: str) -> None:
+    """A recipe that has a pair and a dose, a length or sites costs GPU time, and must not be passed over."""
+    for stage, cfg in zip(load_preset(name).stages, check_settings(load_preset(name), Compute()), strict=True):
+        costly = {"max_new_tokens", "doses", "store_dtype", "annotator"} & set(vars(cfg.science))
+        assert not costly or stage.recipe in HANDLERS, stage.recipe
+    assert "lexical" in FREE
