@@ -71,7 +71,7 @@ def _run(options: argparse.Namespace) -> int:
         return 0
     recipe = load_recipe(options.recipe)
     settings = from_command_line(recipe, options.settings)
-    if getattr(settings, "dry_run", False):
+    if recipe.name == "analysis/study" and settings.dry_run:
         from multidir.recipes.forecast import forecast_text
         from multidir.recipes.preset import chosen_preset
 

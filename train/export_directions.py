@@ -64,6 +64,7 @@ def main(cfg: Config) -> Path:
     from multidir.exchange.write import write_directions
     from multidir.experiments.setup import read_norms
     from multidir.records.intervention import Dose
+    from multidir.records.scope import Scope
     from multidir.store.directions import load_directions
 
     with run:
@@ -71,6 +72,6 @@ def main(cfg: Config) -> Path:
         there = load_directions(cfg.directions / OWN)
         chosen = [there[name] for name in s.names or there.names]
         norms = read_norms(cfg.directions / "norms.json", s.role) if s.unit == "relative" else None
-        said = write_directions(run.path, s.to, chosen, Dose(s.dose, s.unit), s.scope, norms, s.model_hint)
+        said = write_directions(run.path, s.to, chosen, Dose(s.dose, s.unit), Scope(s.scope), norms, s.model_hint)
         run.note(headline=said)
     return run.path

@@ -22,6 +22,7 @@ import numpy as np
 
 from multidir.errors import ConfigError
 from multidir.exchange.layers import block_output
+from multidir.records.direction import Direction
 from multidir.records.intervention import Intervention
 from multidir.records.site import Site
 from multidir.steer.dose import to_residual_units
@@ -69,27 +70,32 @@ def steering_request(
 
 
 def _problem(server: Server, item: Intervention) -> str | None:
-    name = f"{item.direction.name!r} is left out:"
+    name, scope = f"{item.name!r} is left out:", str(item.scope)
     if item.operator != "add":
         return f"{name} the operator {item.operator!r} has no counterpart in a request to {server}."
-    if item.direction.site == Site(0, "resid_pre"):
-        return f"{name} {server} adds to outputs of blocks, and {item.direction.site} is the embedding."
-    if server == "vllm-lens" and item.scope != "all":
+    if item.site == Site(0, "resid_pre"):
+        return f"{name} {server} adds to outputs of blocks, and {item.site} is the embedding."
+    if server == "vllm-lens" and scope != "all":
         return (
-            f"{name} the scope {item.scope!r} depends on the length of the prompt, and vllm-lens adds at all positions "
+            f"{name} the scope {scope!r} depends on the length of the prompt, and vllm-lens adds at all positions "
             "or at positions counted beforehand."
         )
-    if item.scope not in _APPLY:
-        return f"{name} the scope {item.scope!r} has no counterpart in a request to {server}."
+    if scope not in _APPLY:
+        return f"{name} the scope {scope!r} has no counterpart in a request to {server}."
     return None
+
+
+def _direction(item: Intervention) -> Direction:
+    assert isinstance(item.subject, Direction), "only additions come here, and an addition has a direction"
+    return item.subject
 
 
 def _vectors(
     items: Iterable[Intervention], mean_norms: Mapping[Site, float]
 ) -> Iterator[tuple[int, Intervention, float]]:
     for item in items:
-        site = item.direction.site
-        yield block_output(site), item, to_residual_units(item.dose, item.direction, mean_norms.get(site))
+        dose = to_residual_units(item.dose, _direction(item), mean_norms.get(item.site))
+        yield block_output(item.site), item, dose
 
 
 def _base64(array: np.ndarray[Any, Any]) -> str:
@@ -100,10 +106,10 @@ def _vllm_lens(items: Iterable[Intervention], mean_norms: Mapping[Site, float]) 
     vectors = [
         {
             "activations": {
-                "data": _base64(item.direction.unit),
+                "data": _base64(_direction(item).unit),
                 "dtype": "float32",
                 "original_dtype": "torch.float32",
-                "shape": [1, item.direction.d],
+                "shape": [1, _direction(item).d],
             },
             "layer_indices": [block],
             "scale": dose,
@@ -123,8 +129,8 @@ def _easysteer(items: Iterable[Intervention], mean_norms: Mapping[Site, float]) 
             "scale": dose,
             "layers": [block],
             "normalize": False,
-            "apply": _APPLY[item.scope],
-            "name": item.direction.name,
+            "apply": _APPLY[str(item.scope)],
+            "name": item.name,
         }
         for block, item, dose in _vectors(items, mean_norms)
     ]
@@ -134,8 +140,8 @@ def _easysteer(items: Iterable[Intervention], mean_norms: Mapping[Site, float]) 
 
 def _payload(block: int, item: Intervention) -> dict[str, Any]:
     """EasySteer's `DirectionVector` as it travels in JSON; the server refuses one whose hash does not fit."""
-    name, shape = f"layer.{block}", (item.direction.d,)
-    data = item.direction.unit.astype("<f4").tobytes()
+    name, shape = f"layer.{block}", (_direction(item).d,)
+    data = _direction(item).unit.astype("<f4").tobytes()
     digest = hashlib.sha256(b"direction:1" + name.encode() + str(shape).encode() + data).hexdigest()
     tensors = {name: {"shape": list(shape), "data": base64.b64encode(data).decode("ascii")}}
     return {"version": 1, "kind": "direction", "tensors": tensors, "extra": {}, "sha256": digest}

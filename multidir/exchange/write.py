@@ -12,7 +12,8 @@ from multidir.exchange.layers import AS_FOUND
 from multidir.exchange.requests import steering_request
 from multidir.exchange.torch_files import write_torch
 from multidir.records.direction import Direction
-from multidir.records.intervention import Dose, Intervention, Scope
+from multidir.records.intervention import Dose, Intervention
+from multidir.records.scope import EVERYWHERE, Scope
 from multidir.records.site import Site
 from multidir.store.atomic import write_json_atomic
 
@@ -24,7 +25,7 @@ def write_directions(
     to: Format,
     directions: Sequence[Direction],
     dose: Dose = AS_FOUND,
-    scope: Scope = "all",
+    scope: Scope = EVERYWHERE,
     mean_norms: Mapping[Site, float] | None = None,
     model_hint: str = "llama",
 ) -> str:
@@ -47,8 +48,10 @@ def write_directions(
         write_json_atomic(folder / "request.json", request.body)
         sent = len(directions) - len(request.not_expressed)
         return " ".join([f"A request to {to} with {sent} of {len(directions)} directions.", *request.not_expressed])
-    if scope != "all":
-        raise ConfigError(f"{to} files hold no scope, so {scope!r} cannot be written; the reading program decides it")
+    if scope != EVERYWHERE:
+        raise ConfigError(
+            f"{to} files hold no scope, so {str(scope)!r} cannot be written; the reading program decides it"
+        )
     if to == "gguf":
         write_control_vector(folder / "directions.gguf", directions, model_hint, dose, mean_norms)
     else:

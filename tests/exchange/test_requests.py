@@ -39,9 +39,9 @@ def test_vllm_lens_adds_the_dose_at_the_block() -> None:
     request = steering_request("vllm-lens", edits())
     assert request.not_expressed == ()
     for sent, item in zip(vllm_lens(request), edits(), strict=True):
-        assert sent["layer_indices"] == [item.direction.site.layer]
+        assert sent["layer_indices"] == [item.subject.site.layer]
         added = decoded(sent["activations"]) * sent["scale"]
-        np.testing.assert_allclose(added, 0.5 * item.direction.vector[None], rtol=1e-6)
+        np.testing.assert_allclose(added, 0.5 * item.subject.vector[None], rtol=1e-6)
 
 
 def test_vllm_lens_gets_the_fields_of_its_own_class() -> None:
@@ -71,12 +71,12 @@ def test_easysteer_gets_scope_and_a_payload_whose_hash_fits(scope: str, apply: d
     steering = request.body["steering"]
     assert steering["conflict"] == "sequential"
     for sent, item in zip(steering["vectors"], edits(scope), strict=True):
-        block = item.direction.site.layer
+        block = item.subject.site.layer
         assert (sent["algorithm"], sent["layers"], sent["normalize"]) == ("direct", [block], False)
         assert sent["apply"] == apply
         wire, key = sent["data"], f"layer.{block}"
         vector = decoded(wire["tensors"][key])
-        np.testing.assert_allclose(vector * sent["scale"], 0.5 * NORMS[Site(block)] * item.direction.unit, rtol=1e-6)
+        np.testing.assert_allclose(vector * sent["scale"], 0.5 * NORMS[Site(block)] * item.subject.unit, rtol=1e-6)
         assert (wire["version"], wire["kind"], wire["extra"]) == (1, "direction", {})
         text = f"direction:1{key}(6,)".encode() + vector.tobytes()
         assert wire["sha256"] == hashlib.sha256(text).hexdigest()
@@ -98,7 +98,7 @@ def test_what_cannot_be_said_is_left_out_and_named() -> None:
     )
     clamp = replace(good, operator="clamp")  # type: ignore[arg-type]
     later = replace(good, scope="generated")
-    odd = replace(good, scope="sentence starts")  # type: ignore[arg-type]
+    odd = replace(good, scope="decoded at sentence start")  # type: ignore[arg-type]
     lens = steering_request("vllm-lens", [good, embedding, clamp, later])
     assert len(vllm_lens(lens)) == 1
     assert [sentence.partition(": ")[2] for sentence in lens.not_expressed] == [
@@ -109,7 +109,7 @@ def test_what_cannot_be_said_is_left_out_and_named() -> None:
     ]
     easy = steering_request("easysteer", [good, embedding, clamp, later, odd])
     assert len(easy.body["steering"]["vectors"]) == 2
-    assert "the scope 'sentence starts' has no counterpart" in easy.not_expressed[-1]
+    assert "the scope 'decoded at sentence start' has no counterpart" in easy.not_expressed[-1]
 
 
 def test_a_request_of_nothing_is_refused() -> None:
