@@ -51,6 +51,8 @@ class Config:
     """Run folder of analysis/offsets."""
     steering: Path | None = None
     """Run folder of analysis/steering."""
+    combination: Path | None = None
+    """Run folder of analysis/combination."""
     science: Science = field(default_factory=Science)
     compute: Compute = field(default_factory=Compute)
 
@@ -67,7 +69,9 @@ def main(cfg: Config) -> Path:
     with run:
         s = cfg.science
         parts = (cfg.prompts, cfg.traces, cfg.labels, cfg.causes, cfg.activations, cfg.directions)
-        runs = [path for path in (*parts, cfg.separation, cfg.offsets, cfg.steering) if path is not None]
+        runs = [
+            path for path in (*parts, cfg.separation, cfg.offsets, cfg.steering, cfg.combination) if path is not None
+        ]
         page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions())
         write_page(page, run.file("report.html"))
         run.note(headline=f"{summary(page)} The report: {run.file('report.html')}")

@@ -89,7 +89,7 @@ def combine(tally: Tally, settings: Settings, cosines: Cosines | None = None) ->
     rng = np.random.default_rng(settings.seed)
     weights = draw_weights(len(tally.prompts), settings.draws, rng)
     layout = read_layout(tally)
-    fit = fit_factorial(tally, layout, rules.alpha)
+    fit = fit_factorial(tally, layout, rules.check_alpha)
     evidence = gather(tally, layout, fit, weights, rules, cosines or {})
     common = [
         checks.shuffle_control(tally, layout, rules, settings.shuffles, rng),
@@ -161,7 +161,7 @@ def plant_control(tally: Tally, name: str, weights: FloatArray, rules: Combinati
         return Control(name, State.NOT_RUN, f"There are no rows with control `{name}`.")
     part = tally.of_control(name)
     layout = read_layout(part)
-    (evidence, *_) = gather(part, layout, fit_factorial(part, layout, rules.alpha), weights, rules, {})
+    (evidence, *_) = gather(part, layout, fit_factorial(part, layout, rules.check_alpha), weights, rules, {})
     reading = read_pair(evidence, rules)
     state = State.PASSED if reading is PLANTS[name] else State.FAILED
     words = f"planted {PLANTS[name].value}, read {reading.value}"

@@ -36,7 +36,7 @@ class CombinationRules:
     max_cosine: float = 0.9
     """Two directions with a larger cosine are one direction."""
     check_alpha: float = 0.01
-    """Error of what is tested for every pair or direction: rejecting dose additivity, the sham pair."""
+    """Error of rejecting dose additivity or separate causes, and of rejecting that no three directions interact."""
 
     def __post_init__(self) -> None:
         """Refuse margins and bounds that contradict each other."""

@@ -191,5 +191,5 @@ def _control_delta(tally: Tally, control: str, pair: tuple[int, int], rules: Com
     if not layout.squares(*pair):
         return None
     cells = [cell for square in layout.squares(*pair) for cell in square]
-    delta = fit_factorial(part.take(cells), read_layout(part.take(cells)), rules.alpha).delta(*pair)
+    delta = fit_factorial(part.take(cells), read_layout(part.take(cells)), rules.check_alpha).delta(*pair)
     return None if np.isnan(delta.value) else delta

@@ -142,7 +142,7 @@ def _absent(tally: Tally, on: IntArray) -> Iterator[str]:
     named = absent if any(sum(state) > 2 for state in there) else small
     if named:
         names = [" + ".join(d for d, b in zip(tally.directions, s, strict=True) if b) or "unsteered" for s in named]
-        yield f"{len(named)} cells of the factorial were not run: {_listed(names)}."
+        yield f"The factorial lacks {len(named)} of {2**k} cells: {_listed(names)}."
 
 
 def _lacking(tally: Tally) -> Iterator[str]:
@@ -151,13 +151,13 @@ def _lacking(tally: Tally) -> Iterator[str]:
     gaps = {i: gap for i, gap in gaps.items() if 0 < gap < m}
     if gaps:
         named = _listed([f"{tally.name(i)} ({gap})" for i, gap in gaps.items()])
-        yield f"Some of {m} prompts have no scored rollout in {len(gaps)} cells: {named}."
+        yield f"Cells without a scored rollout of some of the {m} prompts: {named}."
 
 
 def _beyond(tally: Tally, cells: list[int]) -> Iterator[str]:
     if cells:
         named = _listed([tally.name(i) for i in cells])
-        yield f"{len(cells)} cells belong to no factorial or ladder and are left out: {named}."
+        yield f"Left out, because they belong to no factorial or ladder: {named}."
 
 
 def _no_ladder(tally: Tally, ladders: tuple[Ladder | None, ...], own: FloatArray) -> Iterator[str]:

@@ -52,10 +52,16 @@ def read_outcomes(path: Path) -> pd.DataFrame:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         if path.suffix == ".csv":
-            return pd.read_csv(path, keep_default_na=True, dtype={"prompt": str, "rollout": str, "control": str})
+            texts = ("prompt", "rollout", "split", "category", "model", "control")
+            return pd.read_csv(path, dtype=dict.fromkeys(texts, str))
     except (OSError, ValueError) as error:
         raise FormatError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
     raise FormatError(f"{path}: an outcomes table ends in .parquet or .csv")
+
+
+def direction_names(frame: pd.DataFrame) -> list[str]:
+    """The directions of a table: its columns `dose_NAME` without the prefix."""
+    return [str(c).removeprefix(PREFIX) for c in frame.columns if str(c).startswith(PREFIX)]
 
 
 def check_outcomes(frame: pd.DataFrame, split: str = "confirm") -> pd.DataFrame:
@@ -122,24 +128,25 @@ def _value_problems(table: pd.DataFrame, doses: list[str]) -> Iterator[str]:
     def rows(wrong: pd.Series, what: str) -> Iterator[str]:
         if wrong.any():
             first = table[wrong].iloc[0]
-            yield f"{int(wrong.sum())} rows {what} (the first is prompt {first['prompt']}, rollout {first['rollout']})"
+            where = f"the first is prompt {first['prompt']}, rollout {first['rollout']}"
+            yield f"{what} in {int(wrong.sum())} of {len(table)} rows ({where})"
 
-    yield from rows(table["prompt"].eq("") | table["rollout"].eq(""), "have no prompt or no rollout")
-    yield from rows(~table[doses].map(np.isfinite).all(axis=1), "have a dose that is no finite number")
-    yield from rows(n.notna() ^ y.notna(), "have one of sentences and backtracks without the other")
+    yield from rows(table["prompt"].eq("") | table["rollout"].eq(""), "no prompt or no rollout")
+    yield from rows(~table[doses].map(np.isfinite).all(axis=1), "a dose that is no finite number")
+    yield from rows(n.notna() ^ y.notna(), "one of sentences and backtracks without the other")
     odd = scored & ~((n % 1 == 0) & (y % 1 == 0) & (y >= 0) & (n >= 0))
-    yield from rows(odd, "have counts that are not whole numbers from 0 on")
-    yield from rows(scored & ~odd & (y > n), "have more backtracks than sentences")
+    yield from rows(odd, "counts that are not whole numbers from 0 on")
+    yield from rows(scored & ~odd & (y > n), "more backtracks than sentences")
     for flag in ("loop", "coherent"):
-        yield from rows(table[flag].notna() & ~table[flag].isin([0, 1]), f"have {flag} neither 0 nor 1")
+        yield from rows(table[flag].notna() & ~table[flag].isin([0, 1]), f"{flag} neither 0 nor 1")
     key = ["model", "prompt", "rollout", "control", *doses]
-    yield from rows(table.duplicated(key), "stand twice: same prompt, rollout, doses and control")
+    yield from rows(table.duplicated(key), "the same prompt, rollout, doses and control again")
     for column in ("split", "category"):
         several = table.groupby("prompt")[column].nunique()
         if (several > 1).any():
             names = ", ".join(map(str, several[several > 1].index[:5]))
             yield f"{int((several > 1).sum())} prompts are in more than one {column}: {names}"
-    yield from _control_problems(table, [c.removeprefix(PREFIX) for c in doses])
+    yield from _control_problems(table, direction_names(table))
 
 
 def _control_problems(table: pd.DataFrame, names: list[str]) -> Iterator[str]:

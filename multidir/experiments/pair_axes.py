@@ -42,6 +42,8 @@ class PairAxes:
     hazard: Estimate = UNKNOWN
     """Bliss residual, 95 %."""
     hazard_90: Estimate = UNKNOWN
+    hazard_wide: Estimate = UNKNOWN
+    """The same at the level at which separate causes are rejected."""
     share: Estimate = UNKNOWN
     over_best: Estimate = UNKNOWN
     over_sham: Estimate = UNKNOWN
@@ -127,6 +129,7 @@ def pair_axes(
         found,
         hazard=_estimate(residual, hazard.n, 0.95, "log hazard ratio"),
         hazard_90=_estimate(residual, hazard.n, 0.90, "log hazard ratio"),
+        hazard_wide=_estimate(residual, hazard.n, _strict(rules, layout), "log hazard ratio"),
         share=_estimate(sab - sa - sb + s0, share.n, 0.95, "share of sentences"),
         loops=_loops(tally, cells, weights),
         coherent=_coherent(tally, cells),
@@ -150,12 +153,11 @@ def _ladder_axis(
         return PairAxes(over_best=over_best)
     a, b = monotone(*drawn.counts(range(1, r + 1))), monotone(*drawn.counts(range(r + 1, len(cells))))
     exponents = pair_exponent(level, a, b, first.rungs, second.rungs)
-    wide = 1 - min(rules.check_alpha, rules.alpha / len(layout.pairs))
     sham = np.maximum(drawn.logit(1 + first.twice), drawn.logit(1 + r + second.twice))
     flat = [(i, is_flat(a, first, rules.flat_errors)), (j, is_flat(b, second, rules.flat_errors))]
     return PairAxes(
         exponent=_bounded(exponents, drawn.n, 0.95),
-        exponent_wide=_bounded(exponents, drawn.n, wide),
+        exponent_wide=_bounded(exponents, drawn.n, _strict(rules, layout)),
         multiples=(
             _middle(multiple(level[:1], a[:1], first.rungs)),
             _middle(multiple(level[:1], b[:1], second.rungs)),
@@ -165,6 +167,11 @@ def _ladder_axis(
         flat=tuple(tally.directions[d] for d, yes in flat if yes),
         beyond=bool(np.quantile((level - np.maximum(a[:, -1], b[:, -1]))[1:], 0.025) > 0),
     )
+
+
+def _strict(rules: CombinationRules, layout: Layout) -> float:
+    """Level at which a null is rejected that is tested for every pair."""
+    return 1 - min(rules.check_alpha, rules.alpha / len(layout.pairs))
 
 
 def is_flat(curve: FloatArray, ladder: Ladder, errors: float) -> bool:

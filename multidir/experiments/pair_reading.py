@@ -114,9 +114,9 @@ def _below_one(evidence: Evidence, one: LogOdds, rules: CombinationRules) -> Com
     if norm:
         more = delta.low > 0 and hazard.low > 0
         return Combination.NORM_ONLY if more else Combination.UNDETERMINED
-    adds = one is LogOdds.ADDITIVE and not delta.excludes(0)
+    # separate causes on hazards and a large L^p norm of doses lie close together: here 0 must be inside as well
     bliss = not hazard.excludes(0) and -rules.bliss_margin < near.low and near.high < rules.bliss_margin
-    if adds or bliss:
+    if one is LogOdds.ADDITIVE or bliss:
         return Combination.INDEPENDENT_CAUSES
-    less = delta.high < 0 and hazard.high < 0 and axes.over_best.low > 0
+    less = delta.high < 0 and axes.hazard_wide.high < 0 and axes.over_best.low > 0
     return Combination.REDUNDANT if less else Combination.UNDETERMINED

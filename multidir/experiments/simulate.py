@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 from scipy.special import expit
 
 from multidir.experiments.combination_design import Cells
 from multidir.experiments.mechanisms import Shift
 from multidir.experiments.tally import Tally
-from multidir.types import FloatArray
+from multidir.types import BoolArray, FloatArray
 
 
 @dataclass(frozen=True)
@@ -102,20 +103,11 @@ def simulate(
         rng: Source of everything random.
         names: Of the directions.
     """
-    s = world.spread
-    p = expit(world.log_odds(cells, m, rng))[..., None]
-    shape = (m, len(cells.doses), rollouts)
-    n = 1.0 + rng.negative_binomial(s.length, s.length / (s.length + s.sentences - 1), shape)
-    concentration = (1 - s.overdispersion) / s.overdispersion
-    rate = rng.beta(np.maximum(p * concentration, 1e-12), np.maximum((1 - p) * concentration, 1e-12), shape)
-    y = rng.binomial(n.astype(np.int64), rate).astype(np.float64)
-    chance = np.full(shape[1], s.loops)
-    for cell, share in world.cell_loops.items():
-        chance[cell] = share
-    looped = rng.random(shape) < chance[:, None]
-    y[looped] = 0.0
+    y, n, looped = _rollouts(world, cells, m, rollouts, rng)
+    y = np.where(looped, 0.0, y)
+    shape = y.shape
     return Tally(
-        directions=tuple(names) or tuple(f"d{j + 1}" for j in range(cells.doses.shape[1])),
+        directions=tuple(names) or _names(cells),
         doses=cells.doses,
         controls=cells.controls,
         prompts=tuple(f"p{i}" for i in range(m)),
@@ -129,6 +121,48 @@ def simulate(
     )
 
 
+def simulate_table(
+    world: World, cells: Cells, m: int, rollouts: int, rng: np.random.Generator, names: Sequence[str] = ()
+) -> pd.DataFrame:
+    """The same as an outcomes table, one row per rollout, as a user would bring it."""
+    y, n, looped = _rollouts(world, cells, m, rollouts, rng)
+    prompt, cell, rollout = (index.ravel() for index in np.indices(y.shape))
+    doses = {f"dose_{d}": cells.doses[cell, j] for j, d in enumerate(names or _names(cells))}
+    return pd.DataFrame(
+        {
+            "prompt": [f"p{i}" for i in prompt],
+            "rollout": rollout,
+            **doses,
+            "control": np.array(cells.controls, dtype=object)[cell],
+            "sentences": n.ravel().astype(np.int64),
+            "backtracks": y.ravel().astype(np.int64),
+            "loop": looped.ravel().astype(np.int64),
+        }
+    )
+
+
+def _names(cells: Cells) -> tuple[str, ...]:
+    return tuple(f"d{j + 1}" for j in range(cells.doses.shape[1]))
+
+
+def _rollouts(
+    world: World, cells: Cells, m: int, rollouts: int, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray, BoolArray]:
+    """Backtracks, sentences, and which rollouts loop, each (m, c, rollouts); most sentences of a loop backtrack."""
+    s = world.spread
+    p = expit(world.log_odds(cells, m, rng))[..., None]
+    shape = (m, len(cells.doses), rollouts)
+    n = 1.0 + rng.negative_binomial(s.length, s.length / (s.length + s.sentences - 1), shape)
+    concentration = (1 - s.overdispersion) / s.overdispersion
+    rate = rng.beta(np.maximum(p * concentration, 1e-12), np.maximum((1 - p) * concentration, 1e-12), shape)
+    chance = np.full(shape[1], s.loops)
+    for cell, share in world.cell_loops.items():
+        chance[cell] = share
+    looped = rng.random(shape) < chance[:, None]
+    y = rng.binomial(n.astype(np.int64), np.where(looped, 0.8, rate)).astype(np.float64)
+    return y, n, looped
+
+
 def expected(world: World, cells: Cells, m: int, rng: np.random.Generator) -> Tally:
     """The table without sampling noise: a million sentences per cell, as many backtracks as expected.
 
@@ -136,6 +170,5 @@ def expected(world: World, cells: Cells, m: int, rng: np.random.Generator) -> Ta
     """
     n = np.full((m, len(cells.doses)), 1e6)
     y, none = n * expit(world.log_odds(cells, m, rng)), np.zeros_like(n)
-    names = tuple(f"d{j + 1}" for j in range(cells.doses.shape[1]))
     prompts = tuple(f"p{i}" for i in range(m))
-    return Tally(names, cells.doses, cells.controls, prompts, y, n, y / 2, n / 2, none + 1, none, none)
+    return Tally(_names(cells), cells.doses, cells.controls, prompts, y, n, y / 2, n / 2, none + 1, none, none)

@@ -19,18 +19,30 @@ FIGURES: dict[str, tuple[tuple[str, Callable[[pd.DataFrame], Plot]], ...]] = {
         ("scores.csv", figures.projection_histogram),
     ),
     "analysis/offsets": (("cells.csv", figures.offset_grid),),
+    "analysis/combination": (
+        ("pairs.csv", figures.joint_plane),
+        ("ladders.csv", figures.equivalent_doses),
+        ("pairs.csv", figures.interaction_matrix),
+        ("pairs.csv", figures.isoboles),
+        ("moebius.csv", figures.moebius_terms),
+        ("predictions.csv", figures.held_out_cells),
+    ),
+    "analysis/power": (("power.csv", figures.power_curves),),
     "analysis/steering": (
         ("cells.csv", figures.dose_curves),
         ("transfer.csv", figures.transfer_matrix),
         ("folds.csv", figures.random_spread),
     ),
 }
-"""Recipe -> the tables it writes and what draws them; the same functions draw the report."""
+"""Recipe -> the tables it writes and what draws them; the same functions draw the report.
+
+A table that a run had no reason to write has no figure.
+"""
 
 
 def plots_of(recipe: str, folder: Path) -> list[Plot]:
     """The figures of a finished run of a recipe."""
-    return [draw(pd.read_csv(folder / table)) for table, draw in FIGURES.get(recipe, ())]
+    return [draw(pd.read_csv(folder / table)) for table, draw in FIGURES.get(recipe, ()) if (folder / table).is_file()]
 
 
 def save_figures(run: Run, recipe: str) -> None:

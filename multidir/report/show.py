@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from multidir.errors import ConfigError
+from multidir.experiments.results import read_verdicts
 from multidir.store.activations import ActivationStore
 from multidir.store.directions import load_directions
 from multidir.store.manifest_file import MANIFEST, read_manifest
@@ -49,6 +50,8 @@ def _run(path: Path, manifest: dict[str, Any]) -> Iterator[str]:
     yield f"  started  {manifest['started']}"
     if manifest["notes"].get("headline"):
         yield f"  found    {manifest['notes']['headline']}"
+    yield from (f"  verdict  {verdict}" for verdict in read_verdicts(path))
+    yield from (f"  note     {remark}" for remark in manifest["notes"].get("remarks", ()))
     for name, item in manifest["inputs"].items():
         yield f"  from     {name}: {item['name']}"
     for name, value in manifest["seeds"].items():

@@ -26,8 +26,20 @@ BASE = Tone("--plot-base", "#0072b2", "#5cb8f0")
 REASONING = Tone("--plot-reasoning", "#d55e00", "#ff9a52", "s")
 RANDOM = Tone("--plot-random", "#8b939c", "#8a94a1")
 NOISE = Tone("--plot-noise", "#b0578d", "#e08fc0", "^")
+PAIR = Tone("--plot-pair", "#00785a", "#46cfa4", "D")
+LESS = Tone("--plot-less", "#7d4fc4", "#b795f2", "v")
 
-TONES: tuple[Tone, ...] = (INK, MUTED, GRID, SHADE, CARD, BASE, REASONING, RANDOM, NOISE)
+TONES: tuple[Tone, ...] = (INK, MUTED, GRID, SHADE, CARD, BASE, REASONING, RANDOM, NOISE, PAIR, LESS)
+
+VERDICT_TONES: dict[str, Tone] = {
+    "synergy": PAIR,
+    "threshold pooling": PAIR,
+    "antagonism": LESS,
+    "redundant": LESS,
+    "undetermined": RANDOM,
+    "invalid": RANDOM,
+}
+"""Colour of a pair by its verdict: more than its parts, less than them; the others are INK."""
 
 ROLE_TONES: dict[str, Tone] = {
     "base": BASE,

@@ -40,8 +40,16 @@ class Contrast:
             raise DesignError(
                 f"two contrasts are compared over the same prompts, got {self.spread.size} and {other.spread.size}"
             )
-        n = int(((self.spread != 0) | (other.spread != 0)).sum())
+        shared = ((self.spread != 0) & (other.spread != 0)).any()
+        n = int(((self.spread != 0) | (other.spread != 0)).sum()) if shared else self._welch(other)
         return Contrast(self.value - other.value, self.spread - other.spread, n, self.method)
+
+    def _welch(self, other: Contrast) -> int:
+        """Prompts whose t distribution fits a difference of two groups that share none (B. L. Welch, 1947)."""
+        a, b = self.error**2, other.error**2
+        if math.isnan(a + b):
+            return min(self.n, other.n)
+        return 1 + int((a + b) ** 2 / (a**2 / (self.n - 1) + b**2 / (other.n - 1)))
 
     def estimate(self, scale: str = "log-odds", level: float = 0.95) -> Estimate:
         """The value with its interval."""

@@ -43,6 +43,16 @@ def test_p_values_and_intervals_say_the_same(value: float, error: float, n: int)
     assert (contrast.p_within(0.3) < 0.05) == (narrow.low > -0.3 and narrow.high < 0.3)
 
 
+def test_a_difference_of_other_prompts_is_welch(rng: np.random.Generator) -> None:
+    a, b = rng.normal(1, 3, 8), rng.normal(0, 1, 40)
+    first, second = mean_of(a), mean_of(b)
+    one = Contrast(first.value, np.r_[first.spread, np.zeros(40)], 8)
+    two = Contrast(second.value, np.r_[np.zeros(8), second.spread], 40)
+    theirs = stats.ttest_ind(a, b, equal_var=False)
+    assert (one - two).error == pytest.approx(abs(theirs.statistic) ** -1 * abs(a.mean() - b.mean()))
+    assert (one - two).p_beyond(0) == pytest.approx(theirs.pvalue, rel=0.1)
+
+
 def test_an_unknown_error_gives_no_interval_and_no_claim() -> None:
     for contrast in (Contrast(1.0, np.zeros(4), 4), Contrast(1.0, np.ones(1), 1), Contrast(math.nan, np.ones(4), 4)):
         assert not contrast.estimate().has_interval

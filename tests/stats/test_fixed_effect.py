@@ -75,16 +75,16 @@ def test_few_prompts_use_the_jackknife(rng: np.random.Generator) -> None:
 
 
 def test_prompts_that_say_nothing_are_counted_and_change_nothing(rng: np.random.Generator) -> None:
-    y, n = counts(rng, 35)
+    y, n = counts(rng, 45)
     plain = fit_logit(y, n, X)
     more_y = np.vstack([y, np.zeros((3, 8)), np.full((2, 8), 9.0), np.zeros((1, 8))])
     more_n = np.vstack([n, np.full((3, 8), 50.0), np.full((2, 8), 9.0), np.zeros((1, 8))])
     found = fit_logit(more_y, more_n, X)
     np.testing.assert_allclose(found.beta, plain.beta, atol=1e-10)
     np.testing.assert_allclose(found.coefficient(3).error, plain.coefficient(3).error)
-    assert (found.n_used, found.n_zero, found.n_full) == (35, 3, 2)
-    assert not found.spread[35:].any()
-    assert (found.alpha[35:38] == -np.inf).all()
+    assert (found.n_used, found.n_zero, found.n_full) == (45, 3, 2)
+    assert not found.spread[45:].any()
+    assert (found.alpha[45:48] == -np.inf).all()
     assert np.isnan(found.alpha[-1])
 
 
