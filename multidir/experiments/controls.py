@@ -176,8 +176,8 @@ def orthogonal_control(tally: Tally, evidence: Evidence, rules: CombinationRules
     if delta is None:
         return Control(name, State.NOT_RUN, "There are no complete rows with control `orthogonal`.")
     gap, own = evidence.delta - delta, evidence.delta.estimate()
-    opposite = gap.estimate().excludes(0) and (delta.value * own.value < 0 or abs(delta.value) < rules.inner_margin)
-    differs = opposite and evidence.p_claim < rules.alpha
+    same = delta.p_beyond(rules.inner_margin) < rules.alpha and delta.value * own.value > 0
+    differs = evidence.p_claim < rules.alpha and gap.estimate().excludes(0) and not same
     words = f"Orthogonal directions interact by {delta.estimate()}, the directions by {own.value:+.2f}"
     return Control(name, State.FAILED if differs else State.PASSED, f"{words}.")
 

@@ -118,5 +118,5 @@ def _below_one(evidence: Evidence, one: LogOdds, rules: CombinationRules) -> Com
     bliss = not hazard.excludes(0) and -rules.bliss_margin < near.low and near.high < rules.bliss_margin
     if one is LogOdds.ADDITIVE or bliss:
         return Combination.INDEPENDENT_CAUSES
-    less = delta.high < 0 and axes.hazard_wide.high < 0 and axes.over_best.low > 0
+    less = delta.high < 0 and axes.hazard_wide.high < 0
     return Combination.REDUNDANT if less else Combination.UNDETERMINED

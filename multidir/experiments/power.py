@@ -52,8 +52,8 @@ def power_table(pilot: Pilot, science: Science) -> pd.DataFrame:
     """Simulate the factorial of k directions with one planted pair, for every size and every interaction.
 
     Returns:
-        prompts, rollouts, delta; `claimed` share of studies that claim the planted interaction with its sign (any, for
-        a planted 0), `accepted` share that accept it as additive, `false_claims` share that claim any of the other
+        prompts, rollouts, planted; `claimed` share of studies that claim the planted interaction with its sign (any,
+        for a planted 0), `accepted` share that accept it as additive, `false_claims` share that claim any of the other
         pairs, studies.
     """
     effects = tuple(pilot.effects[j % len(pilot.effects)] for j in range(science.k))
@@ -66,7 +66,7 @@ def power_table(pilot: Pilot, science: Science) -> pd.DataFrame:
             claims_of(simulate(world, cells, m, rollouts, rng), delta, science.rules) for _ in range(science.studies)
         ]
         claimed, accepted, false = np.mean(claims, axis=0).tolist()
-        size = {"prompts": m, "rollouts": rollouts, "delta": delta}
+        size = {"prompts": m, "rollouts": rollouts, "planted": delta}
         rows.append(
             {**size, "claimed": claimed, "accepted": accepted, "false_claims": false, "studies": science.studies}
         )
@@ -86,7 +86,7 @@ def claims_of(tally: Tally, delta: float, rules: CombinationRules) -> tuple[bool
 def _headline(table: pd.DataFrame) -> str:
     m, r = int(table["prompts"].max()), int(table["rollouts"].max())
     largest = table[table["prompts"].eq(m) & table["rollouts"].eq(r)]
-    parts = [f"{row.delta:+g} in {row.claimed:.0%}" for row in largest.itertuples() if row.delta != 0]
+    parts = [f"{row.planted:+g} in {row.claimed:.0%}" for row in largest.itertuples() if row.planted != 0]
     false = float(largest["false_claims"].mean())
     return (
         f"with {m} prompts x {r} rollouts an interaction is claimed at {', '.join(parts)} of studies, "

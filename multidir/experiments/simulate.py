@@ -84,7 +84,7 @@ class World:
 def _control_shift(cells: Cells, rng: np.random.Generator) -> FloatArray:
     """(c,) log-odds of random vectors in place of directions: small effects that add. Flipped directions push down."""
     shift = np.where((cells.doses < 0).any(axis=1), -0.3, 0.0)
-    for name in {c for c in cells.controls if c.startswith("random")}:
+    for name in dict.fromkeys(c for c in cells.controls if c.startswith("random")):
         rows = np.array([c == name for c in cells.controls])
         shift[rows] = (cells.doses[rows] > 0) @ (0.1 * rng.standard_normal(cells.doses.shape[1]))
     return np.asarray(shift)

@@ -165,14 +165,13 @@ def _matrix_cell(axes: Axes, i: int, j: int, row: Any, largest: float, narrow: b
     tone = RANDOM if words.is_unknown(delta) else PAIR if delta > 0 else LESS
     weight = 0.0 if words.is_unknown(delta) else 0.06 + 0.5 * min(abs(delta) / largest, 1.0)
     axes.add_patch(Rectangle((i - 0.48, j - 0.46), 0.96, 0.92, facecolor=tone.light, alpha=weight, linewidth=0))
-    axes.plot([i], [j], ",", alpha=0.0, label=f"{row.first} {row.second}")
     small = 6.0 if narrow or k > 5 else 7.5
     value = "unknown" if words.is_unknown(delta) else f"{round(delta, 2) + 0.0:+.2f}"
     interval = words.NOT_ESTIMABLE if words.is_unknown(low) else f"[{low:.2f}, {high:.2f}]"
-    draw.write(axes, value, (i, j), INK, (0, 8), "center bottom", 9.0 if narrow else 12.0, "bold")
-    draw.write(axes, interval, (i, j), MUTED, (0, 4), "center center", small)
+    draw.write(axes, value, (i, j), INK, (0, 8), "center bottom", 9.0 if narrow else 12.0, "bold", halo=False)
+    draw.write(axes, interval, (i, j), MUTED, (0, 4), "center center", small, halo=False)
     name = str(row.verdict).replace(" ", "\n") if narrow else str(row.verdict)
-    draw.write(axes, name, (i, j), INK, (0, -4), "center top", small, "bold")
+    draw.write(axes, name, (i, j), INK, (0, -4), "center top", small, "bold", halo=False)
 
 
 def _moebius_row(axes: Axes, height: int, row: Any) -> None:

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Rectangle
 
 from multidir.report import draw, words
-from multidir.report.cells import checked, no_repeats, rows
+from multidir.report.cells import checked, no_repeats, rows, unscored
 from multidir.report.plot import Plot, compose
 from multidir.report.style import CARD, GRID, INK, MUTED, PAIR, SHADE, VERDICT_TONES, Tone
 
@@ -70,7 +70,7 @@ def joint_plane(pairs: pd.DataFrame) -> Plot:
         name=what,
         title="Do they add or interact?",
         reading=_plane_reading(data),
-        note=_unplaced(data),
+        note=unscored(data, "exponent"),
         wide=(7.6, 4.0),
         narrow=(3.7, 3.4 + 0.2 * len(data)),
     )
@@ -112,7 +112,7 @@ def isoboles(pairs: pd.DataFrame) -> Plot:
         name=what,
         title="How much of each does the pair need?",
         reading=_isobole_reading(data),
-        note=_unplaced(data),
+        note=unscored(data, "exponent"),
         wide=(6.4, 4.0),
         narrow=(3.7, 3.5 + 0.2 * len(data)),
     )
@@ -170,11 +170,10 @@ def _key(figure: Figure, data: pd.DataFrame, narrow: bool) -> None:
 
 def _isobole_lines(axes: Axes, narrow: bool) -> None:
     t = np.linspace(0, 1, 200)
-    styles = ((1.0, "-", "doses add"), (2.0, (0, (4, 2)), "norms add"), (np.inf, (0, (1, 1.6)), "the better one alone"))
-    for p, line, name in styles:
+    for p, line in ((1.0, "-"), (2.0, (0, (4, 2))), (np.inf, draw.DOTTED)):
         u = t if np.isfinite(p) else np.r_[t, 1.0]
         v = (1 - t**p) ** (1 / p) if np.isfinite(p) else np.r_[np.ones_like(t), 0.0]
-        axes.plot(u, v, color=MUTED.light, linestyle=line, linewidth=1.3, label=name, zorder=2)
+        axes.plot(u, v, color=MUTED.light, linestyle=line, linewidth=1.3, zorder=2)
     axes.fill_between(t, 0, 1 - t, color=PAIR.light, alpha=0.08, linewidth=0, zorder=0)
     axes.fill_between([0, 1, EDGE], [1, 0, 0], EDGE, color=SHADE.light, linewidth=0, zorder=0)
     size = 6.5 if narrow else 8.0
@@ -201,11 +200,6 @@ def _along(u: float, v: float, exponent: float) -> tuple[float, float]:
     else:
         scale = (u ** (1 / exponent) + v ** (1 / exponent)) ** -exponent
     return min(scale * u, EDGE), min(scale * v, EDGE)
-
-
-def _unplaced(data: pd.DataFrame) -> str:
-    missing = int(data["exponent"].isna().sum())
-    return f"{missing} of {len(data)} pairs have no dose ladder and are not drawn." if missing else ""
 
 
 def _plane_reading(data: pd.DataFrame) -> str:

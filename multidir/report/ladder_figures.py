@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from multidir.report import draw, words
-from multidir.report.cells import checked, known_values, no_repeats, rows
+from multidir.report.cells import checked, known_values, no_repeats, rows, unscored
 from multidir.report.plot import Plot, compose
 from multidir.report.style import INK, MUTED, PAIR
 
@@ -55,7 +55,7 @@ def equivalent_doses(ladders: pd.DataFrame) -> Plot:
             last = place == len(shown) - 1 if narrow else place + columns >= len(shown)
             axes.set_xlabel("multiples of a direction's own dose" if last else "")
             axes.tick_params(labelbottom=last)
-        top = np.nanmax(data[["share", "share_high"]].to_numpy())
+        top = np.nanmax(data[["share", "share_high"]].to_numpy(), initial=0.0)
         draw.from_zero(every[: len(shown)], float(top))
         keys = [
             draw.line_key(INK, "first alone"),
@@ -70,10 +70,14 @@ def equivalent_doses(ladders: pd.DataFrame) -> Plot:
         name=what,
         title="Which dose of one direction does a pair equal?",
         reading=_reading(data),
-        note="" if len(shown) == len(pairs) else f"{len(pairs) - len(shown)} more pairs are in the table.",
+        note=" ".join(part for part in (unscored(data, "share"), _more(len(pairs) - len(shown))) if part),
         wide=(7.6, 1.0 + 2.3 * lines),
         narrow=(3.7, 1.0 + 1.9 * len(shown)),
     )
+
+
+def _more(count: int) -> str:
+    return f"{count} more pairs are in the table." if count else ""
 
 
 def _panel(axes: Axes, points: pd.DataFrame) -> None:
@@ -94,7 +98,7 @@ def _panel(axes: Axes, points: pd.DataFrame) -> None:
     title = f"{pair['first']} + {pair['second']}"
     axes.set_title(f"{title}\n{pair['verdict']}", fontsize=8.5, linespacing=1.25)
     axes.axhline(pair["share"], color=PAIR.light, linewidth=1.0, alpha=0.6, zorder=1.5)
-    if words.is_unknown(pair["multiple"]):
+    if words.is_unknown(pair["multiple"]) or words.is_unknown(pair["share"]):
         return
     at, low, high = (float(np.clip(pair[c], ZERO, 4.0)) for c in ("multiple", "multiple_low", "multiple_high"))
     axes.plot([low, high], [pair["share"]] * 2, color=PAIR.light, linewidth=4, alpha=0.5, label="_interval")

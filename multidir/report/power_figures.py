@@ -18,15 +18,16 @@ def power_curves(power: pd.DataFrame) -> Plot:
     """Share of simulated studies that claim a planted interaction, and that claim one where there is none.
 
     Args:
-        power: one row per size and interaction with columns prompts, rollouts, delta, claimed, accepted, false_claims.
+        power: one row per size and interaction with columns prompts, rollouts, planted, claimed, accepted,
+            false_claims.
     Raises:
         FormatError: columns are missing or hold something else; a design stands twice.
     """
     what = "power_curves"
     shares = ("claimed", "accepted", "false_claims")
-    data = checked(power, what, (), ("prompts", "rollouts", "delta", *shares), shares)
-    no_repeats(data, what, ["prompts", "rollouts", "delta"])
-    data = data.sort_values(["rollouts", "delta", "prompts"], ignore_index=True)
+    data = checked(power, what, (), ("prompts", "rollouts", "planted", *shares), shares)
+    no_repeats(data, what, ["prompts", "rollouts", "planted"])
+    data = data.sort_values(["rollouts", "planted", "prompts"], ignore_index=True)
     counts = sorted(data["rollouts"].unique())
 
     def paint(figure: Figure, narrow: bool) -> None:
@@ -57,7 +58,7 @@ def power_curves(power: pd.DataFrame) -> Plot:
 
 def _panel(axes: Axes, points: pd.DataFrame) -> None:
     for delta, marker in _markers(points).items():
-        some = points[points["delta"] == delta]
+        some = points[points["planted"] == delta]
         axes.plot(some["prompts"], some["claimed"], color=_tone(delta).light, marker=marker, label=f"{delta:+g}")
     draw.level(axes, 0.05, "5%")
     draw.level(axes, 0.95)
@@ -72,13 +73,13 @@ def _tone(delta: float) -> Tone:
 
 def _markers(data: pd.DataFrame) -> dict[float, str]:
     """A marker for every planted interaction."""
-    deltas = sorted(float(d) for d in data["delta"].unique())
+    deltas = sorted(float(d) for d in data["planted"].unique())
     return {delta: MARKERS[place % len(MARKERS)] for place, delta in enumerate(deltas)}
 
 
 def _reading(data: pd.DataFrame) -> str:
     largest = data[(data["prompts"] == data["prompts"].max()) & (data["rollouts"] == data["rollouts"].max())]
-    parts = [f"{words.percent(r.claimed)} at {r.delta:+g}" for r in rows(largest) if r.delta != 0]
+    parts = [f"{words.percent(r.claimed)} at {r.planted:+g}" for r in rows(largest) if r.planted != 0]
     size = f"{largest['prompts'].iloc[0]:g} prompts x {largest['rollouts'].iloc[0]:g} rollouts"
     false = words.percent(float(largest["false_claims"].max()))
     return f"With {size} an interaction is claimed in {words.joined(parts)}; a false one in at most {false}."

@@ -29,7 +29,10 @@ def with_value(column: str, value: object, row: int = 3) -> pd.DataFrame:
         (rows().drop(columns="dose_b"), "two columns dose_NAME or more, got dose_a"),
         (rows(backtrack=1), r"unknown column 'backtrack' \(did you mean 'backtracks'\?\)"),
         (rows().iloc[:0], "it has no rows"),
-        (with_value("backtracks", 2.5), r"counts that are not whole numbers from 0 on in 1 of 16 rows \(the first is prompt x, rollout 0\)"),
+        (
+            with_value("backtracks", 2.5),
+            r"counts that are not whole numbers from 0 on in 1 of 16 rows \(the first is prompt x, rollout 0\)",
+        ),
         (with_value("backtracks", -1), "not whole numbers from 0 on"),
         (with_value("sentences", "many"), "not whole numbers from 0 on"),
         (with_value("backtracks", 31), "more backtracks than sentences in 1 of 16"),

@@ -97,6 +97,9 @@ def test_a_table_without_any_score_draws_and_never_shows_zero(drawing: Drawing) 
         "cosine_between_roles",
     }
     numbers |= {"keyword_share", "length_low", "length_high", "cosine_low", "cosine_high"}
+    for name in ("delta", "exponent", "moebius", "gap", "share"):
+        numbers |= {name, f"{name}_low", f"{name}_high"}
+    numbers |= {"multiple_first", "multiple_second", "banzhaf", "shapley", "fitted", "claimed"}
     frame = table()
     frame[[column for column in frame if column in numbers]] = np.nan
     plot = function(frame)
@@ -111,7 +114,18 @@ def test_a_table_without_any_score_draws_and_never_shows_zero(drawing: Drawing) 
 def test_numbers_that_are_not_numbers_are_refused(drawing: Drawing) -> None:
     function, table = drawing
     frame = table()
-    column = next(c for c in ("low", "length", "projection") if c in frame)
+    known = (
+        "low",
+        "length",
+        "projection",
+        "delta_low",
+        "exponent_low",
+        "share_low",
+        "moebius_low",
+        "gap_low",
+        "claimed",
+    )
+    column = next(c for c in known if c in frame)
     frame[column] = "many"
     with pytest.raises(FormatError, match=f"column {column} must hold numbers"):
         function(frame)
