@@ -98,7 +98,7 @@ def sham_control(tally: Tally, layout: Layout, j: int, weights: FloatArray, rule
     if drawn.n < 2:
         return Control(name, State.NOT_RUN, "It needs two rollouts per prompt and cell.")
     curve = monotone(*drawn.counts(range(len(ladder.cells))))
-    own = pair_exponent(drawn.logit(-1), curve, curve, ladder.rungs, ladder.rungs)
+    own = pair_exponent(drawn.logit(-1)[:1], curve[:1], curve[:1], ladder.rungs, ladder.rungs)
     gap = drawn.logit(-1) - drawn.logit(ladder.twice)
     agrees = abs(gap[0]) <= rules.flat_errors * np.std(gap[1:])
     zero, once, twice = (drawn.logit(i)[0] for i in (0, 1, ladder.twice))

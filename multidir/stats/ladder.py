@@ -25,6 +25,9 @@ from scipy.special import logit
 
 from multidir.types import FloatArray
 
+HALVINGS = 24
+"""A place between two rungs is found to one part in 2^24."""
+
 
 class Bounds(NamedTuple):
     """Smallest and largest value that the data allow: they differ on a flat stretch and beyond the top rung."""
@@ -114,7 +117,7 @@ def _cubic_share(
     """Where in 0..1 a rising cubic from f0 to f1 with end slopes d0 and d1 reaches a level, by halving."""
     low, high = np.zeros_like(level), np.ones_like(level)
     t = start
-    for _ in range(40):
+    for _ in range(HALVINGS):
         u = 1 - t
         value = u * u * (1 + 2 * t) * f0 + t * u * u * d0 + t * t * (3 - 2 * t) * f1 - t * t * u * d1
         below = value < level
