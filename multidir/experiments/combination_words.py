@@ -14,6 +14,9 @@ from multidir.records.combination import Combination, State
 from multidir.records.verdict import Status, Verdict
 from multidir.stats.estimate import Estimate
 
+TOP = 1.49
+"""Lower ends of 1/p from here on are the end of the usual ladder, not a measurement."""
+
 
 def pair_verdict(result: PairResult, names: tuple[str, str], rules: CombinationRules) -> Verdict:
     """One pair's verdict as it is written, printed and shown on the page."""
@@ -69,10 +72,6 @@ def dose_sentence(evidence: Evidence, rules: CombinationRules) -> str:
         f"The pair equals {2**e.value:.2f} times the dose of one direction: 1/p = {e.value:.2f} [{e.low:.2f}, {high}] "
         f"(1 adds doses, {evidence.norm_exponent:.2g} adds norms, 0 is the better one alone)."
     )
-
-
-TOP = 1.49
-"""Lower ends from here on are the end of the usual ladder, not a measurement."""
 
 
 def controls_sentence(result: PairResult) -> str:

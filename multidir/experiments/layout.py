@@ -74,8 +74,9 @@ class Layout:
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
-        """Pairs of directions that were run together, with nothing else on."""
-        return [(i, j) for i, j in combinations(range(len(self.own)), 2) if self.cell(i, j) is not None]
+        """Pairs of directions that were run together in some cell."""
+        together = self.on.T @ self.on
+        return [(i, j) for i, j in combinations(range(len(self.own)), 2) if together[i, j] > 0]
 
 
 def read_layout(tally: Tally) -> Layout:

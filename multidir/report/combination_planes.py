@@ -205,7 +205,7 @@ def _along(u: float, v: float, exponent: float) -> tuple[float, float]:
 def _plane_reading(data: pd.DataFrame) -> str:
     groups = data.groupby("verdict", sort=False)
     parts = [f"{words.joined([f'{r.first} + {r.second}' for r in rows(part)])}: {verdict}" for verdict, part in groups]
-    return f"{words.capital('; '.join(parts))}."
+    return f"{'; '.join(parts)}."
 
 
 def _isobole_reading(data: pd.DataFrame) -> str:
@@ -213,4 +213,4 @@ def _isobole_reading(data: pd.DataFrame) -> str:
     for row in rows(data.dropna(subset=["share_first", "share_second"])):
         shares = [min(row.share_first, 9.99), min(row.share_second, 9.99)]
         parts.append(f"{row.first} + {row.second} need {shares[0]:.0%} and {shares[1]:.0%} of the doses alone")
-    return f"{words.capital('; '.join(parts))}." if parts else "No pair has a dose ladder."
+    return f"{'; '.join(parts)}." if parts else "No pair has a dose ladder."

@@ -117,4 +117,4 @@ def _reading(data: pd.DataFrame) -> str:
         else:
             equal = words.estimate(row.multiple, row.multiple_low, row.multiple_high, 1)
             parts.append(f"{name} equals {equal} doses of one direction")
-    return f"{words.capital('; '.join(parts))}; 2 would be plain addition of doses."
+    return f"{'; '.join(parts)}; 2 would be plain addition of doses."

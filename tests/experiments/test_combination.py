@@ -143,12 +143,22 @@ def test_missing_cells_are_named_and_the_rest_is_estimated() -> None:
     frame = table("own thresholds", cells=protocol(3))
     gone = (frame["dose_d1"] > 0) & (frame["dose_d2"] > 0) & (frame["dose_d3"] == 0)
     found = results(frame[~gone])
-    assert found.remarks[-2].startswith("The factorial lacks 1 of 8 cells: d1 + d2") or any(
-        remark.startswith("The factorial lacks 1 of 8 cells: d1 + d2.") for remark in found.remarks
-    )
+    assert "The factorial lacks 1 of 8 cells: d1 + d2." in found.remarks
     pairs = found.tables["pairs"]
-    assert list(zip(pairs["first"], pairs["second"], strict=True)) == [("d1", "d3"), ("d2", "d3")]
-    assert pairs["delta"].notna().all()
+    assert pairs["delta"].notna().all()  # d1 + d2 by the cell with all three
+    assert pairs["exponent"].notna().tolist() == [False, True, True]
+    assert pairs["verdict"][0] == "undetermined"
+
+
+def test_a_fraction_of_eight_directions_estimates_all_pairs() -> None:
+    cells = protocol(8, ladders=False)
+    world = World((0.3,) * 8, {(2, 5): 0.8}, spread=FACTORIAL_SPREAD)
+    found = combine(simulate(world, cells, 60, 2, np.random.default_rng(1)), QUICK)
+    values = {p.evidence.pair: p.evidence.delta for p in found.pairs}
+    assert len(values) == 28
+    assert max(values, key=lambda pair: values[pair].value) == (2, 5)
+    assert sum(p.evidence.p_claim < 0.05 for p in found.pairs) == 1
+    assert all(p.label is Combination.UNDETERMINED for p in found.pairs)  # no ladder, no verdict
 
 
 def test_an_unbalanced_table_is_analysed_on_the_prompts_that_have_what_is_compared() -> None:

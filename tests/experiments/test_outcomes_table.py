@@ -136,3 +136,13 @@ def test_models_are_apart_over_the_same_prompts() -> None:
     other = count(check_outcomes(pd.concat([rows(model="m1"), rows(model="m2")])))
     with pytest.raises(DesignError, match="models m1, m2; call the one"):
         _ = other.target
+
+
+def test_numbers_and_truth_values_of_any_kind_are_read() -> None:
+    frame = rows(loop=False, coherent=True, category=np.nan).replace({"prompt": {"x": 1, "y": 2}})
+    frame["loop"] = frame["loop"].astype(object)
+    frame.loc[2, "loop"] = None
+    found = count(check_outcomes(frame))
+    assert found.tallies[""].prompts == ("1", "2")
+    assert found.tallies[""].rollouts.sum() == 15  # whether it loops is not known: left out, not taken for no
+    assert found.tallies[""].categories is None
