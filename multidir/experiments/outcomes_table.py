@@ -108,11 +108,9 @@ def _column_problems(frame: pd.DataFrame, doses: list[str]) -> Iterator[str]:
 
 def _typed(frame: pd.DataFrame, doses: list[str]) -> pd.DataFrame:
     table = pd.DataFrame(index=frame.index)
-    for column in ("prompt", "rollout"):
-        table[column] = frame[column].astype(str).where(frame[column].notna(), "")
-    for column in ("model", "control", "category", "split"):
+    for column in ("prompt", "rollout", "model", "control", "category", "split"):
         given = frame[column] if column in frame.columns else pd.Series("", index=frame.index)
-        table[column] = given.fillna("").astype(str)
+        table[column] = given.astype(object).where(given.notna(), "").astype(str)
     for column in (*doses, "sentences", "backtracks", "loop", "coherent"):
         given = frame[column] if column in frame.columns else pd.Series(np.nan, index=frame.index)
         # what is no number becomes infinite here, and is complained about with the other values

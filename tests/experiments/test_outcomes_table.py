@@ -139,7 +139,8 @@ def test_models_are_apart_over_the_same_prompts() -> None:
 
 
 def test_numbers_and_truth_values_of_any_kind_are_read() -> None:
-    frame = rows(loop=False, coherent=True, category=np.nan).replace({"prompt": {"x": 1, "y": 2}})
+    frame = rows(loop=False, coherent=True, category=np.nan)
+    frame["prompt"] = frame["prompt"].map({"x": 1, "y": 2})
     frame["loop"] = frame["loop"].astype(object)
     frame.loc[2, "loop"] = None
     found = count(check_outcomes(frame))
