@@ -111,6 +111,7 @@ def combine(tally: Tally, settings: Settings, cosines: Cosines | None = None) ->
             checks.loop_control(item, rules),
             checks.coherence_control(item, rules),
             checks.against_random(item, reading, deltas, rules),
+            checks.norm_control(item),
             *own[i],
             *own[j],
             *checks.beside_controls(tally, item, reading, rules),
@@ -145,7 +146,7 @@ def judge(
     if reading not in (Combination.SYNERGY, Combination.ANTAGONISM):
         return reading, found, ""
     must_pass = ("loops", "random pairs") if reading is Combination.SYNERGY else ()
-    doubts = [c.name for c in found if c.state is State.OPEN and not c.name.startswith(("sham", "sign"))]
+    doubts = [c.name for c in found if c.state is State.OPEN and not c.name.startswith(("sham", "sign", "norm"))]
     doubts += [c.name for c in found if c.name in must_pass and c.state is State.NOT_RUN]
     if not evidence.scale_robust:
         doubts.append("the sign on all three scales")

@@ -83,6 +83,19 @@ def coherence_control(evidence: Evidence, rules: CombinationRules) -> Control:
     return Control("coherence", state, f"{words}; at least {rules.min_coherent:.0%} are needed.")
 
 
+def norm_control(evidence: Evidence) -> Control:
+    """One direction of the pair's norm: a pair that does no more may act by its size alone.
+
+    Directions at right angles have it at sqrt2 of the dose, a rung of the ladder; others at 2^norm_exponent.
+    """
+    name, found = "norm-matched single", evidence.axes.exponent
+    if not found.has_interval:
+        return Control(name, State.NOT_RUN, "There is no dose ladder of both.")
+    state = State.PASSED if found.low > evidence.norm_exponent else State.OPEN
+    words = f"1/p is {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]"
+    return Control(name, state, f"{words}; a single direction of the pair's norm has {evidence.norm_exponent:.2f}.")
+
+
 def sham_control(tally: Tally, layout: Layout, j: int, weights: FloatArray, rules: CombinationRules) -> Control:
     """A direction paired with itself must be dose-additive.
 

@@ -54,7 +54,10 @@ def test_a_verdict_says_what_decided_and_which_controls_it_passed() -> None:
     assert gate.status is Status.SUPPORTED
     assert gate.label == "synergy"
     assert "more than any dose of one direction that was run: 1/p is at least 1.5" in gate.because
-    assert "passed loops, coherence, random pairs, sham pair, sign flip, shuffled cells" in gate.because
+    assert (
+        "passed loops, coherence, random pairs, norm-matched single, sham pair, sign flip, shuffled cells"
+        in gate.because
+    )
     assert "not run orthogonal set, known answers" in gate.because
     pooled = verdict_of("one read-out, threshold")
     assert "On log-odds the interaction is +" in pooled.because

@@ -36,6 +36,7 @@ def test_a_clean_study_passes_everything_that_was_run() -> None:
         "loops",
         "coherence",
         "random pairs",
+        "norm-matched single",
         "sham pair of d1",
         "sham pair of d2",
         "sign flip of d1",
@@ -94,6 +95,12 @@ def test_random_pairs_are_needed_and_must_not_do_as_much() -> None:
     found = analysed(replace(plain, y=y))
     assert controls_of(found)["random pairs"].state is State.FAILED
     assert found.pairs[0].label is Combination.INVALID
+
+
+def test_a_pair_that_acts_by_its_norm_does_no_more_than_a_single_of_that_norm() -> None:
+    control = controls_of(study("norm only (p = 2)"))["norm-matched single"]
+    assert control.state is State.OPEN
+    assert control.because.endswith("a single direction of the pair's norm has 0.50.")
 
 
 def test_a_flipped_direction_that_does_more_fails() -> None:
