@@ -61,6 +61,8 @@ class Config:
     """Run folder of analysis/steering."""
     paper: Path | None = None
     """Run folder of analysis/paper."""
+    combination: Path | None = None
+    """Run folder of analysis/combination."""
     science: Science = field(default_factory=Science)
     compute: Compute = field(default_factory=Compute)
 
@@ -78,7 +80,7 @@ def main(cfg: Config) -> Path:
         s = cfg.science
         parts = (cfg.prompts, cfg.traces, cfg.labels, cfg.agreement, cfg.causes, cfg.activations, cfg.directions)
         parts = (*parts, cfg.geometry, cfg.lens, cfg.separation, cfg.density, cfg.offsets, cfg.steering, cfg.paper)
-        runs = [path for path in parts if path is not None]
+        runs = [path for path in (*parts, cfg.combination) if path is not None]
         page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions())
         write_page(page, run.file("report.html"))
         run.note(headline=f"{summary(page)} The report: {run.file('report.html')}")

@@ -26,6 +26,8 @@ class Results:
     headline: str
     verdicts: Sequence[Verdict] = ()
     choice: Choice | None = None
+    remarks: Sequence[str] = ()
+    """What a reader must know beside the verdicts: what was left out, what was not run."""
 
 
 def save_results(run: Run, results: Results) -> None:
@@ -36,7 +38,7 @@ def save_results(run: Run, results: Results) -> None:
         write_json_atomic(run.file("verdicts.json"), list(results.verdicts))
     if results.choice is not None:
         write_json_atomic(run.file("choice.json"), results.choice)
-    run.note(headline=results.headline)
+    run.note(headline=results.headline, **({"remarks": list(results.remarks)} if results.remarks else {}))
 
 
 def read_choice(run: Path) -> Choice:

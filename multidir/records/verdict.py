@@ -29,6 +29,8 @@ class Verdict:
     rule: str
     """The decision rule, stated before the data were seen."""
     estimates: dict[str, Estimate] = field(default_factory=dict)
+    label: str = ""
+    """The verdict in a word or two, for claims that have more outcomes than yes and no."""
 
     def __bool__(self) -> bool:
         raise TypeError("a verdict is not a truth value; compare verdict.status with Status.SUPPORTED")

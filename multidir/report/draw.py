@@ -91,6 +91,7 @@ def write(
     size: float = 8.0,
     weight: str = "normal",
     coordinates: Any = "data",
+    halo: bool = True,
 ) -> None:
     """Write text at a point, readable across lines.
 
@@ -104,6 +105,7 @@ def write(
         size: in points.
         weight: matplotlib font weight.
         coordinates: matplotlib `xycoords`.
+        halo: keep lines off the text; without it the text stays text in the SVG.
     """
     across, along = align.split()
     axes.annotate(
@@ -117,7 +119,7 @@ def write(
         fontsize=size,
         fontweight=weight,
         color=tone.light,
-        path_effects=HALO,
+        path_effects=HALO if halo else None,
     )
 
 

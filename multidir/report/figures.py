@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from multidir.report.agreement_figures import agreement_scores, confusion_matrix
+from multidir.report.combination_figures import held_out_cells, interaction_matrix, moebius_terms
+from multidir.report.combination_planes import isoboles, joint_plane
 from multidir.report.control_figures import random_spread, rates_by_cause
 from multidir.report.density_figures import projection_profile, token_density
 from multidir.report.direction_figures import direction_geometry, projection_histogram, projection_separation
 from multidir.report.dose_figures import dose_curves, transfer_matrix
 from multidir.report.geometry_figures import cosine_matrix, model_agreement, span_angles
+from multidir.report.ladder_figures import equivalent_doses
 from multidir.report.lens_figures import logit_lens
 from multidir.report.offset_figures import offset_grid
 from multidir.report.paper_figures import beside_paper
 from multidir.report.plot import Plot, save
+from multidir.report.power_figures import power_curves
 from multidir.report.store_figures import channel_sizes, token_norms
 
 __all__ = [
@@ -23,9 +27,16 @@ __all__ = [
     "cosine_matrix",
     "direction_geometry",
     "dose_curves",
+    "equivalent_doses",
+    "held_out_cells",
+    "interaction_matrix",
+    "isoboles",
+    "joint_plane",
     "logit_lens",
     "model_agreement",
+    "moebius_terms",
     "offset_grid",
+    "power_curves",
     "projection_histogram",
     "projection_profile",
     "projection_separation",

@@ -42,6 +42,15 @@ FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
     "analysis/density": (("density.csv", figures.token_density), ("profile.csv", figures.projection_profile)),
     "analysis/paper": (("beside.csv", figures.beside_paper),),
     "analysis/offsets": (("cells.csv", figures.offset_grid),),
+    "analysis/combination": (
+        ("pairs.csv", figures.joint_plane),
+        ("ladders.csv", figures.equivalent_doses),
+        ("pairs.csv", figures.interaction_matrix),
+        ("pairs.csv", figures.isoboles),
+        ("moebius.csv", figures.moebius_terms),
+        ("predictions.csv", figures.held_out_cells),
+    ),
+    "analysis/power": (("power.csv", figures.power_curves),),
     "analysis/steering": (
         ("cells.csv", figures.dose_curves),
         ("transfer.csv", figures.transfer_matrix),
@@ -49,7 +58,7 @@ FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
     ),
 }
 """Recipe -> the tables it writes and what draws them; the same functions draw the report. `TABLE?COLUMN=VALUE` are the
-rows of a table with this value; where there are none, there is no figure."""
+rows of a table with this value; where there are none, or a run had no reason to write the table, there is no figure."""
 
 
 PUBLISHED: dict[str, Callable[[], Plot]] = {
@@ -78,6 +87,8 @@ def plots_of(recipe: str, folder: Path) -> list[Plot]:
 def _plots(recipe: str, folder: Path) -> Iterator[Plot]:
     for source, draw in FIGURES.get(recipe, ()):
         name, _, only = source.partition("?")
+        if not (folder / name).is_file():
+            continue
         table = pd.read_csv(folder / name)
         if only:
             column, _, value = only.partition("=")

@@ -8,6 +8,7 @@ from typing import Any
 
 from multidir.errors import ConfigError
 from multidir.exchange.read import read_directions
+from multidir.experiments.results import read_verdicts
 from multidir.records.direction import DirectionSet
 from multidir.report.plot import save
 from multidir.report.run_figures import plots_of
@@ -67,6 +68,8 @@ def _run(path: Path, manifest: dict[str, Any]) -> Iterator[str]:
     yield f"  started  {manifest['started']}"
     if manifest["notes"].get("headline"):
         yield f"  found    {manifest['notes']['headline']}"
+    yield from (f"  verdict  {verdict}" for verdict in read_verdicts(path))
+    yield from (f"  note     {remark}" for remark in manifest["notes"].get("remarks", ()))
     for name, item in manifest["inputs"].items():
         yield f"  from     {name}: {item['name']}"
     for name, value in manifest["seeds"].items():

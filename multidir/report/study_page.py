@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ PUBLISHED_SUMMARY = "The paper's figure, drawn from its published numbers (Llama
 FIGURES_SHOWN = 3
 """Figures of a run that stand open; the others unfold."""
 
+TABLES = {
+    "pairs": "Every pair, on every scale",
+    "controls": "What each control said",
+    "groups": "Interactions by model and category",
+    "moebius": "Log-odds of every set of directions, by index",
+    "cells": "Estimates by cell",
+}
+"""Tables that a section unfolds when its run has them."""
 SAMPLES = 3
 """Traces, and pairs of steered and unsteered texts, that the page shows."""
 
@@ -71,9 +80,16 @@ def _answer(verdicts: Sequence[Verdict], manifests: Sequence[Mapping[str, Any]])
     """The first two verdicts in words; a study that decides nothing answers with its last two headlines."""
     words = {Status.SUPPORTED: "Yes", Status.REFUTED: "No", Status.UNDETERMINED: "Open", Status.INVALID: "Invalid"}
     if verdicts:
-        return tuple(f"{words[v.status]}: {v.claim[0].lower()}{v.claim[1:]} {v.because}" for v in verdicts[:2])
+        return tuple(_in_words(v, words[v.status]) for v in verdicts[:2])
     lines = [str(manifest["notes"].get("headline", "")) for manifest in manifests]
     return tuple(f"{line[0].upper()}{line[1:]}." for line in lines[-2:] if line) or ("Nothing was measured.",)
+
+
+def _in_words(verdict: Verdict, status: str) -> str:
+    """`Yes: the claim ...`; a verdict with a word of its own already says it in its claim."""
+    if verdict.label:
+        return verdict.claim
+    return f"{status}: {verdict.claim[0].lower()}{verdict.claim[1:]} {verdict.because}"
 
 
 def _section(path: Path, manifest: Mapping[str, Any], questions: Mapping[str, str]) -> Section:
@@ -86,13 +102,14 @@ def _section(path: Path, manifest: Mapping[str, Any], questions: Mapping[str, st
     published = published_plot(recipe)
     if published is not None:
         blocks.append(DetailsBlock(PUBLISHED_SUMMARY, (FigureBlock(published),)))
-    blocks += [
-        TextBlock(f"{v.claim} {v.status.value.capitalize()}. Rule: {v.rule}.", "note") for v in read_verdicts(path)
-    ]
+    blocks += [TextBlock(text, "note") for text in _verdict_texts(read_verdicts(path))]
+    remarks = manifest["notes"].get("remarks", ())
+    blocks += [TextBlock("\n\n".join(remarks), "note")] * bool(remarks)
     blocks += _samples(path)
-    if (path / "cells.csv").is_file():
-        table = pd.read_csv(path / "cells.csv")
-        blocks.append(DetailsBlock(f"All {len(table)} cells", (TableBlock.of(table, "Estimates by cell"),)))
+    for name, caption in TABLES.items():
+        if (path / f"{name}.csv").is_file():
+            table = pd.read_csv(path / f"{name}.csv")
+            blocks.append(DetailsBlock(f"All {len(table)} {name}", (TableBlock.of(table, caption),)))
     blocks += [*_top_tokens(path), *_shaded_traces(path), *_beside_paper(path)]
     settings = json.loads((path / "config.json").read_text(encoding="utf-8")).get("science", {})
     facts = {name: _short(value) for name, value in settings.items()}
@@ -133,6 +150,13 @@ def _beside_paper(path: Path) -> list[Block]:
     here = {"here": Interval("value", "low", "high", decimals=3)}
     block = TableBlock.of(table[columns], "Published numbers and ours", here, decimals={"published": 3})
     return [block, TextBlock(f"Rule: {RULE}.", "note")]
+
+
+def _verdict_texts(verdicts: Sequence[Verdict]) -> Iterator[str]:
+    """Each claim with its status; a rule that several share stands after the last of them."""
+    for rule, sharing in groupby(verdicts, key=lambda verdict: verdict.rule):
+        lines = [v.claim if v.label else f"{v.claim} {v.status.value.capitalize()}." for v in sharing]
+        yield "\n\n".join([*lines[:-1], f"{lines[-1]} Rule: {rule}."])
 
 
 def _short(value: Any) -> str:

@@ -29,8 +29,23 @@ NOISE = Tone("--plot-noise", "#b0578d", "#e08fc0", "^")
 OTHER_LABEL = Tone("--plot-label", "#00795c", "#4fc7a4", "p")
 MEAN = Tone("--plot-mean", "#8a6d00", "#d9b93f", "v")
 SELF = Tone("--plot-self", "#6f4fa0", "#b79ae0", "P")
+PAIR = Tone("--plot-pair", "#00785a", "#46cfa4", "D")
+LESS = Tone("--plot-less", "#7d4fc4", "#b795f2", "v")
 
-TONES: tuple[Tone, ...] = (INK, MUTED, GRID, SHADE, CARD, BASE, REASONING, RANDOM, NOISE, OTHER_LABEL, MEAN, SELF)
+TONES: tuple[Tone, ...] = (
+    *(INK, MUTED, GRID, SHADE, CARD, BASE, REASONING, RANDOM, NOISE),
+    *(OTHER_LABEL, MEAN, SELF, PAIR, LESS),
+)
+
+VERDICT_TONES: dict[str, Tone] = {
+    "synergy": PAIR,
+    "threshold pooling": PAIR,
+    "antagonism": LESS,
+    "redundant": LESS,
+    "undetermined": RANDOM,
+    "invalid": RANDOM,
+}
+"""Colour of a pair by its verdict: more than its parts, less than them; the others are INK."""
 
 ROLE_TONES: dict[str, Tone] = {
     "base": BASE,

@@ -10,7 +10,7 @@ import pytest
 
 from multidir.report import figures
 from multidir.report.page import render_page
-from tests.report import demo, demo_geometry
+from tests.report import demo, demo_geometry, demo_pairs
 
 Drawing = tuple[Callable[..., figures.Plot], Callable[[], pd.DataFrame]]
 
@@ -34,6 +34,13 @@ DRAWINGS: dict[str, Drawing] = {
     "projection_histogram": (figures.projection_histogram, demo.score_table),
     "token_norms": (figures.token_norms, demo.norm_shares),
     "channel_sizes": (figures.channel_sizes, demo.channels),
+    "joint_plane": (figures.joint_plane, demo_pairs.plane_table),
+    "equivalent_doses": (figures.equivalent_doses, demo_pairs.ladder_table),
+    "interaction_matrix": (figures.interaction_matrix, demo_pairs.matrix_table),
+    "isoboles": (figures.isoboles, demo_pairs.isobole_table),
+    "moebius_terms": (figures.moebius_terms, demo_pairs.moebius_table),
+    "held_out_cells": (figures.held_out_cells, demo_pairs.prediction_table),
+    "power_curves": (figures.power_curves, demo_pairs.power_table),
 }
 
 

@@ -22,6 +22,7 @@ from multidir.report.store_figures import channel_table, norm_table
 from multidir.report.tables import Interval
 from multidir.stats.estimate import Estimate
 from multidir.store.survey import Survey
+from tests.report import demo_pairs
 
 SEED = 20250712
 DOSES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
@@ -229,6 +230,13 @@ def all_plots() -> tuple[figures.Plot, ...]:
         figures.projection_histogram(score_table()),
         figures.token_norms(norm_shares()),
         figures.channel_sizes(channels()),
+        figures.joint_plane(demo_pairs.plane_table()),
+        figures.equivalent_doses(demo_pairs.ladder_table()),
+        figures.interaction_matrix(demo_pairs.matrix_table()),
+        figures.isoboles(demo_pairs.isobole_table()),
+        figures.moebius_terms(demo_pairs.moebius_table()),
+        figures.held_out_cells(demo_pairs.prediction_table()),
+        figures.power_curves(demo_pairs.power_table()),
     )
 
 
@@ -320,6 +328,12 @@ def demo_page(extra_text: str = "") -> Page:
                 blocks.DetailsBlock("The same counted by keywords", (show["dose_curves_keyword"],)),
                 _cell_table(),
             ),
+        ),
+        Section(
+            "Combinations",
+            "Do two directions add or interact?",
+            tuple(show[name] for name in ("joint_plane", "equivalent_doses", "interaction_matrix", "isoboles"))
+            + tuple(show[name] for name in ("moebius_terms", "held_out_cells", "power_curves")),
         ),
         Section(
             "Controls",

@@ -102,6 +102,9 @@ def test_a_table_without_any_score_draws_and_never_shows_zero(drawing: Drawing) 
     numbers |= {"cosine", "raw_cosine", "degrees", "noise_degrees", "random_degrees"}
     numbers |= {"score", "null_low", "null_high", "share", "median", "value", "published"}
     numbers |= {f"{name}{end}" for name in ("mean", "other", "auroc") for end in ("", "_low", "_high")}
+    for name in ("delta", "exponent", "moebius", "gap", "share"):
+        numbers |= {name, f"{name}_low", f"{name}_high"}
+    numbers |= {"multiple_first", "multiple_second", "banzhaf", "shapley", "fitted", "claimed"}
     frame = table()
     frame[[column for column in frame if column in numbers]] = np.nan
     plot = function(frame)
@@ -117,7 +120,8 @@ def test_numbers_that_are_not_numbers_are_refused(drawing: Drawing) -> None:
     function, table = drawing
     frame = table()
     names = ("low", "length", "projection", "count", "f1", "degrees", "score", "share", "rms", "auroc")
-    column = next(c for c in names if c in frame)
+    pairs = ("delta_low", "exponent_low", "share_low", "moebius_low", "gap_low", "claimed")
+    column = next(c for c in (*names, *pairs) if c in frame)
     frame[column] = "many"
     with pytest.raises(FormatError, match=f"column {column} must hold numbers"):
         function(frame)
