@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("annotate",),
     ("organism",),
     ("methods",),
+    ("sae",),
     ("steer",),
     ("experiments",),
     ("report",),

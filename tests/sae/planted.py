@@ -1,0 +1,37 @@
+"""Rows made of known features: builders for the tests of this layer."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn.functional import normalize
+
+from multidir.sae.learner import Learner
+from multidir.sae.spec import DictionarySpec, Training
+
+ARCHITECTURES = ("topk", "batchtopk", "jumprelu", "matryoshka", "standard", "crosscoder")
+
+
+def features(count: int, d: int, seed: int = 0) -> Tensor:
+    """(count, d) random unit rows."""
+    return normalize(torch.randn(count, d, generator=torch.Generator().manual_seed(seed), dtype=torch.float64), dim=1)
+
+
+def sparse_rows(dictionary: Tensor, n: int, active: float, seed: int) -> Tensor:
+    """(n, d) sums of a few features each, scaled to a mean square of 1 per channel."""
+    rng = torch.Generator().manual_seed(seed)
+    shape = (n, len(dictionary))
+    on = torch.rand(shape, generator=rng, dtype=torch.float64) < active / len(dictionary)
+    rows = (on * (1 + torch.rand(shape, generator=rng, dtype=torch.float64))) @ dictionary
+    return rows / rows.square().mean().sqrt()
+
+
+def spec_of(architecture: str, d: int = 16, width: int = 40, k: int = 4, **changes: object) -> DictionarySpec:
+    nested = (width // 8, width // 2) if architecture == "matryoshka" else ()
+    return DictionarySpec(**{"architecture": architecture, "d": d, "width": width, "k": k, "nested": nested, **changes})
+
+
+def learner_of(spec: DictionarySpec, rows: Tensor, dtype: torch.dtype = torch.float64, **training: object) -> Learner:
+    settings = {"steps": 100, "batch": len(rows), "sparsity": 0.05, "bandwidth": 0.5, **training}
+    sample = rows.to(dtype)
+    return Learner(spec, Training(**settings), sample, sample.mean(0))

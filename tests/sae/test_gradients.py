@@ -1,0 +1,102 @@
+"""The exact-sparse step has the gradients of dense autograd, for every architecture and every parameter."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from multidir.sae import active as active_module
+from multidir.sae.architectures import STEPS
+from multidir.sae.auxk import add_auxk
+from multidir.sae.learner import Learner
+from multidir.sae.step import finish_decoder_bias
+from tests.sae.dense import dense_gradients, dense_loss
+from tests.sae.planted import ARCHITECTURES, features, learner_of, sparse_rows, spec_of
+
+CLOSE = 1e-12
+"""Largest difference relative to the largest entry, in float64."""
+
+
+def jittered(learner: Learner) -> Learner:
+    """Weights in a general position: nothing is zero, tied or on the edge of a window by construction."""
+    rng = torch.Generator().manual_seed(7)
+    for value in learner.weights.named().values():
+        noise = torch.randn(value.shape, generator=rng, dtype=value.dtype)
+        value.data += 0.05 * noise
+    learner.weights.normalise()
+    return learner
+
+
+def step_gradients(learner: Learner, x: torch.Tensor, dead: torch.Tensor | None) -> tuple[torch.Tensor, dict]:
+    with torch.no_grad():
+        work = learner._work(x)
+        found = STEPS[learner.spec.architecture](work)
+        loss = found.loss
+        if dead is not None:
+            loss = loss + add_auxk(work, found.error, dead)
+        finish_decoder_bias(learner.weights)
+    return loss, {name: value.grad for name, value in learner.weights.named().items()}
+
+
+def assert_equal_to_dense(learner: Learner, x: torch.Tensor, dead: torch.Tensor | None = None) -> None:
+    loss, mine = step_gradients(learner, x, dead)
+    args = (learner.weights, learner.spec, learner.training, x, learner.spec.k, dead)
+    theirs = dense_gradients(*args)
+    assert float(loss) == pytest.approx(dense_loss(*args).item(), rel=CLOSE)
+    assert mine.keys() == theirs.keys()
+    for name, expected in theirs.items():
+        assert expected.abs().max() > 0, name
+        assert (mine[name] - expected).abs().max() <= CLOSE * expected.abs().max(), name
+
+
+@pytest.mark.parametrize("layout", ["sparse", "dense"])
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_gradients_equal_dense_autograd(architecture: str, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(active_module.DENSE_FROM, "cpu", 2.0 if layout == "sparse" else 0.0)
+    x = sparse_rows(features(30, 16), 50, 3, seed=1)
+    assert_equal_to_dense(jittered(learner_of(spec_of(architecture), x)), x)
+
+
+@pytest.mark.parametrize(("n_dead", "aux_k"), [(1, None), (5, None), (20, 3), (20, 19)])
+@pytest.mark.parametrize("architecture", ["topk", "batchtopk", "jumprelu"])
+def test_gradients_with_dead_latents_equal_dense_autograd(architecture: str, n_dead: int, aux_k: int | None) -> None:
+    x = sparse_rows(features(30, 16), 50, 3, seed=1)
+    learner = jittered(learner_of(spec_of(architecture), x, aux_k=aux_k))
+    dead = torch.arange(0, 2 * n_dead, 2)
+    assert_equal_to_dense(learner, x, dead)
+
+
+def test_a_wrong_gradient_would_be_seen() -> None:
+    x = sparse_rows(features(30, 16), 50, 3, seed=1)
+    learner = jittered(learner_of(spec_of("topk"), x))
+    _, mine = step_gradients(learner, x, None)
+    theirs = dense_gradients(learner.weights, learner.spec, learner.training, x, learner.spec.k)
+    before_bias = mine["dec_bias"] + learner.weights.enc_bias.grad @ learner.weights.enc.detach()
+    assert (before_bias - theirs["dec_bias"]).abs().max() > 1e-3 * theirs["dec_bias"].abs().max()
+
+
+def test_auxk_reaches_encoder_rows_that_are_negative_on_every_token() -> None:
+    """sparsify 1.3.3 leaves a gradient of exactly zero here: its fused backward ignores the pre-activations."""
+    x = sparse_rows(features(30, 16), 50, 3, seed=1)
+    learner = learner_of(spec_of("topk"), x)
+    dead = torch.tensor([3, 17, 29])
+    learner.weights.enc_bias.data[dead] = -100.0
+    _, without = step_gradients(learner, x, None)
+    assert not without["enc"][dead].any()
+    _, with_aux = step_gradients(learner, x, dead)
+    assert (with_aux["enc"][dead].abs().sum(1) > 0).all()
+    assert (with_aux["enc_bias"][dead] != 0).all()
+
+
+def test_dead_latents_come_back_to_life() -> None:
+    x = sparse_rows(features(30, 16), 256, 3, seed=1)
+
+    def dead_after(aux: float) -> int:
+        learner = learner_of(spec_of("topk"), x, aux=aux, dead_after=1000, lr=0.01, steps=400)
+        learner.weights.enc_bias.data[:20] = -20.0
+        for _ in range(300):
+            learner.step(x)
+        return int(learner.dead.sum())
+
+    assert dead_after(aux=0.0) == 20
+    assert dead_after(aux=1.0) < 5
