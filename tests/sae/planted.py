@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import normalize
 
+from multidir.records.site import Site
+from multidir.records.text import Trace
 from multidir.sae.learner import Learner
 from multidir.sae.spec import DictionarySpec, Training
+from multidir.store.activations import ActivationStore, StoreSpec
+from multidir.store.spec import Key
 
 ARCHITECTURES = ("topk", "batchtopk", "jumprelu", "matryoshka", "standard", "crosscoder")
 
@@ -35,3 +42,26 @@ def learner_of(spec: DictionarySpec, rows: Tensor, dtype: torch.dtype = torch.fl
     settings = {"steps": 100, "batch": len(rows), "sparsity": 0.05, "bandwidth": 0.5, **training}
     sample = rows.to(dtype)
     return Learner(spec, Training(**settings), sample, sample.mean(0))
+
+
+BASE: Key = ("base", Site(2))
+REASONING: Key = ("reasoning", Site(2))
+MODELS = {
+    "base": {"source": "the/base", "fingerprint": "0"},
+    "reasoning": {"source": "the/reasoning", "fingerprint": "1"},
+}
+
+
+def planted_store(
+    path: Path, traces: int = 20, tokens: int = 40, d: int = 16, edit=lambda rows: rows
+) -> ActivationStore:
+    """A store of two models at one site whose rows are sums of known features; two traces to a prompt."""
+    dictionary = features(2 * d, d)
+    spec = StoreSpec(models=MODELS, sites=(Site(2),), d=d, dtype="float32", shard_rows=5 * tokens)
+    with ActivationStore.create(path, spec) as writer:
+        for i in range(traces):
+            ids = tuple(int(t) for t in np.random.default_rng(i).integers(50, size=tokens))
+            trace = Trace(f"t{i}", f"p{i // 2}", "c", ids, 2, "x" * tokens, "m", {}, finished=True)
+            rows = edit((sparse_rows(dictionary, tokens, 3, seed=i) * 5).float().numpy())
+            writer.append(trace, {BASE: rows, REASONING: 2 * rows})
+    return ActivationStore.open(path)
