@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from multidir.sae.active import Active
 from multidir.sae.select import top_of_batch
-from multidir.sae.step import Work, by_selection
+from multidir.sae.step import Work, by_selection, rectified
 
 
 def select(work: Work) -> Active:
     """The k b largest of the batch."""
-    return top_of_batch(work.pre, work.k * len(work.pre))
+    return rectified(work, top_of_batch(work.pre, work.k * len(work.pre)))
 
 
 step = by_selection(select)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from multidir.sae.active import Active
 from multidir.sae.select import where
-from multidir.sae.step import Found, Work, mean_square, reconstruct, set_gradients
+from multidir.sae.step import Found, Work, in_full, mean_square, reconstruct, set_gradients
 
 
 def _threshold(work: Work) -> Tensor:
@@ -27,13 +27,13 @@ def _threshold(work: Work) -> Tensor:
 
 def select(work: Work) -> Active:
     """Pre-activations above their threshold."""
-    return where(work.pre > _threshold(work), work.pre)
+    return in_full(work, where(work.pre > _threshold(work), work.pre))
 
 
 def step(work: Work) -> Found:
     """Reconstruction and L0 loss with their gradients."""
     threshold, width = _threshold(work), work.training.bandwidth
-    near = where(work.pre > threshold - width / 2, work.pre)
+    near = in_full(work, where(work.pre > threshold - width / 2, work.pre))
     above = near.values - near.per_latent(threshold)
     on = above > 0
     window = near.kept((above.abs() < width / 2).to(work.pre.dtype)).div_(width)

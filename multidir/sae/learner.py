@@ -123,16 +123,17 @@ class Learner:
         if self.spec.architecture in BY_COUNT:
             k = active_latents(self.training, self.steps, k, self.spec.width)
         pre = self._encode(centred)
-        return Work(weights, self.spec, self.training, x, centred, pre, k, warm(self.training, self.steps))
+        ramp, rounded = warm(self.training, self.steps), self.compute != x.dtype
+        return Work(weights, self.spec, self.training, x, centred, pre, k, ramp, rounded)
 
     def _encode(self, centred: Tensor) -> Tensor:
         """(b, f) pre-activations; the same memory every time, because fresh pages cost a tenth of the product."""
         weights, b = self.weights, len(centred)
-        if self.compute != centred.dtype:
-            low = [part.to(self.compute) for part in (centred, weights.enc, weights.enc_bias)]
-            return linear(*low).to(centred.dtype)
         if len(self._memory) < b:
             self._memory = centred.new_empty(b, self.spec.width)
+        if self.compute != centred.dtype:
+            low = [part.to(self.compute) for part in (centred, weights.enc, weights.enc_bias)]
+            return self._memory[:b].copy_(linear(*low))
         return torch.addmm(weights.enc_bias, centred, weights.enc.T, out=self._memory[:b])
 
     def state(self) -> dict[str, Tensor]:

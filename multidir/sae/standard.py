@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from multidir.sae.active import Active
 from multidir.sae.select import where
-from multidir.sae.step import Found, Work, mean_square, reconstruct, set_gradients
+from multidir.sae.step import Found, Work, mean_square, reconstruct, rectified, set_gradients
 
 
 def select(work: Work) -> Active:
     """All positive pre-activations."""
-    return where(work.pre > 0, work.pre)
+    return rectified(work, where(work.pre > 0, work.pre))
 
 
 def step(work: Work) -> Found:

@@ -35,6 +35,8 @@ class Work:
     """Active latents per row at this step."""
     warm: float
     """How far the sparsity warm-up has come, from 0 to 1."""
+    rounded: bool = False
+    """Whether pre-activations come from a product in a lower precision than the weights have."""
 
 
 @dataclass
@@ -53,6 +55,23 @@ Select = Callable[[Work], Active]
 
 Step = Callable[[Work], Found]
 """Sets the gradients of all weights and says what it found."""
+
+
+def in_full(work: Work, active: Active) -> Active:
+    """The same latents with pre-activations in the precision of the weights: few products, since few are active."""
+    if work.rounded:
+        weights = work.weights
+        exact = active.products(work.centred, weights.enc) + active.per_latent(weights.enc_bias)
+        active.values = active.kept(exact)
+    return active
+
+
+def rectified(work: Work, active: Active) -> Active:
+    """The same, with a ReLU; without rounding the selection has seen to that already."""
+    active = in_full(work, active)
+    if work.rounded:
+        active.values = active.values.relu_()
+    return active
 
 
 def reconstruct(work: Work, active: Active) -> Tensor:

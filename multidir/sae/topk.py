@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from multidir.sae.active import Active
 from multidir.sae.select import top_of_rows
-from multidir.sae.step import Work, by_selection
+from multidir.sae.step import Work, by_selection, rectified
 
 
 def select(work: Work) -> Active:
     """The k largest of each row."""
-    return top_of_rows(work.pre, work.k)
+    return rectified(work, top_of_rows(work.pre, work.k))
 
 
 step = by_selection(select)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
+from multidir.errors import ConfigError
 from multidir.sae import active as active_module
+from multidir.sae.active import SparseActive
 from multidir.sae.architectures import STEPS
 from multidir.sae.auxk import add_auxk
 from multidir.sae.learner import Learner
+from multidir.sae.precision import product_format
+from multidir.sae.spec import Training
 from multidir.sae.step import finish_decoder_bias
 from tests.sae.dense import dense_gradients, dense_loss
 from tests.sae.planted import ARCHITECTURES, features, learner_of, sparse_rows, spec_of
@@ -100,3 +104,28 @@ def test_dead_latents_come_back_to_life() -> None:
 
     assert dead_after(aux=0.0) == 20
     assert dead_after(aux=1.0) < 5
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_in_bfloat16_only_the_selection_is_rounded(architecture: str) -> None:
+    """Activations of the latents that are selected are those of the float32 weights."""
+    x = sparse_rows(features(30, 16), 50, 3, seed=1).float()
+    spec, training = spec_of(architecture), Training(steps=9, batch=50)
+    rounded = Learner(spec, training, x, x.mean(0), compute=torch.bfloat16)
+    found, active = rounded.reconstruction(x)
+    exact = (x - rounded.weights.dec_bias) @ rounded.weights.enc.T + rounded.weights.enc_bias
+    if isinstance(active, SparseActive):
+        torch.testing.assert_close(active.values, exact.detach()[active.rows, active.columns].relu())
+    assert rounded.weights.enc.dtype == torch.float32
+    full, _ = Learner(spec, training, x, x.mean(0)).reconstruction(x)
+    assert (found - full).square().mean() < 0.05 * full.square().mean()
+
+
+def test_bfloat16_is_for_hardware_that_multiplies_in_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx2": True})
+    assert product_format("cpu") == torch.float32
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert product_format("cpu") == torch.bfloat16
+    assert product_format("cpu", "float32") == torch.float32
+    with pytest.raises(ConfigError, match="not trained in float16"):
+        product_format("cpu", "float16")
