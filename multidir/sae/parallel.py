@@ -56,6 +56,16 @@ class Group:
             dist.barrier()
 
 
+def process_device(name: str = "auto") -> str:
+    """The device of this process: with several processes on one machine each has a GPU of its own.
+
+    Args:
+        name: `auto` is CUDA when there is one, otherwise the CPU.
+    """
+    device = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and "LOCAL_RANK" in os.environ else device
+
+
 @contextmanager
 def process_group(device: str = "cpu") -> Iterator[Group]:
     """The processes that torchrun started, joined for the time of the `with`; just this one without torchrun.
