@@ -48,6 +48,8 @@ class Science:
     """What is held out as a whole."""
     order_seed: int = 0
     """Seed of the order of rows and of what is held out."""
+    backend: Literal["multidir", "sae_lens"] = "multidir"
+    """`sae_lens`: the same rows through SAELens' own trainer, as a reference; it neither resumes nor draws curves."""
 
 
 @dataclass(frozen=True)

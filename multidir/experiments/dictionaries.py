@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import pandas as pd
@@ -16,15 +17,16 @@ from multidir.errors import ConfigError, FormatError
 from multidir.experiments.results import Results
 from multidir.records.site import Site
 from multidir.sae.dictionary import Dictionary
-from multidir.sae.export import to_dictionary
+from multidir.sae.export import as_trained, finished
 from multidir.sae.folder import hook_name, read_folder, write_folder
 from multidir.sae.parallel import Group
 from multidir.sae.precision import product_format
+from multidir.sae.prepare import SAMPLE_ROWS, Prepared, prepare
 from multidir.sae.quality import measure_quality
 from multidir.sae.source import StoreSource
 from multidir.sae.spec import Architecture, DictionarySpec, Training
 from multidir.sae.split import Split, Unit, split_rows
-from multidir.sae.train import Job, Pace, Run, train
+from multidir.sae.train import Job, Pace, train
 from multidir.store.activations import ActivationStore
 from multidir.store.shuffle import Shuffle
 from multidir.store.spec import Key
@@ -59,6 +61,8 @@ class DictionaryScience(Protocol):
     def order_seed(self) -> int: ...  # noqa: D102
     @property
     def training(self) -> Training: ...  # noqa: D102
+    @property
+    def backend(self) -> Literal["multidir", "sae_lens"]: ...  # noqa: D102
 
 
 def open_store(path: Path) -> ActivationStore:
@@ -98,45 +102,68 @@ def train_dictionaries(
     split = split_rows(store, science.held_out, science.split_by, science.order_seed)
     shuffle = Shuffle(batch_rows=training.batch, seed=science.order_seed)
     source = StoreSource(store, keys, shuffle, split.train, device, group)
-    rows = {key: torch.from_numpy(store.rows(*key, split.report)).to(device) for key in keys} if group.leads else None
-    run = train(
-        jobs,
-        source,
-        training,
-        rows,
-        Path(group.agreed(str(folder))) / CHECKPOINT,
-        Pace(log=max(1, training.steps // 40), save=max(1, training.steps // 20)),
-        group,
-        product_format(device, dtype),
-    )
+    if science.backend == "sae_lens":
+        prepared, curve = prepare(source.sample(SAMPLE_ROWS), training), pd.DataFrame()
+        trained = _by_saelens(jobs, source, training, prepared, group)
+    else:
+        rows = (
+            {key: torch.from_numpy(store.rows(*key, split.report)).to(device) for key in keys} if group.leads else None
+        )
+        pace = Pace(log=max(1, training.steps // 40), save=max(1, training.steps // 20))
+        checkpoint = Path(group.agreed(str(folder))) / CHECKPOINT
+        run = train(jobs, source, training, rows or None, checkpoint, pace, group, product_format(device, dtype))
+        prepared, curve = run.prepared, pd.DataFrame(run.curve)
+        trained = (as_trained(learner, {}).to("cpu") for learner in run.learners)
     if not group.leads:
         return None
-    facts = {"store": store.content_hash, "mixing": round(source.collision_ratio(), 4)}
-    table = pd.DataFrame(list(_written(run, store, split, folder, facts)))
+    origin = {"steps": training.steps, "backend": science.backend, "mixing": round(source.collision_ratio(), 4)}
+    written = _Written(store, split, prepared, folder, origin)
+    table = pd.DataFrame([written.one(job, each) for job, each in zip(jobs, trained, strict=True)])
     best = table.sort_values("fvu").iloc[0]
     headline = (
         f"{len(table)} dictionar{'y' if len(table) == 1 else 'ies'} from {training.steps * training.batch:,} tokens; "
         f"best FVU on held-out {science.split_by}s {best['fvu']:.3f} at L0 {best['l0']:.1f} ({best['name']})"
     )
-    return Results({"dictionaries": table, "curve": pd.DataFrame(run.curve)}, headline)
+    return Results({"dictionaries": table} | ({} if curve.empty else {"curve": curve}), headline)
 
 
-def _written(
-    run: Run, store: ActivationStore, split: Split, folder: Path, facts: dict[str, Any]
-) -> Iterator[dict[str, Any]]:
-    """Write every dictionary, read it back, and measure what was read."""
-    rng = np.random.default_rng(0)
-    for job, learner in zip(run.jobs, run.learners, strict=True):
-        calibrate, report = (side_by_side(store, job.keys, rows) for rows in (split.calibrate, split.report))
-        scale = run.prepared.scales(job.keys)
-        made = to_dictionary(learner, scale, calibrate, {**_metadata(job, store), "multidir": _origin(job, run, facts)})
-        path = folder / job.name
-        write_folder(path, made.to("cpu"))
+def _by_saelens(
+    jobs: Sequence[Job], source: StoreSource, training: Training, prepared: Prepared, group: Group
+) -> Iterator[Dictionary]:
+    """One dictionary after the other, each from a pass of its own, by SAELens' trainer."""
+    if group.size > 1:
+        raise ConfigError("SAELens trains in one process; start it without torchrun")
+    from multidir.sae.lens_backend import train_with_saelens
+
+    for job in jobs:
+        batches = (prepared.joined(batch, job.keys).cpu() for batch in source.batches(0))
+        yield train_with_saelens(job.spec, training, batches, {})
+
+
+@dataclass(frozen=True)
+class _Written:
+    """Finishes dictionaries, writes them, reads them back, and measures what was read."""
+
+    store: ActivationStore
+    split: Split
+    prepared: Prepared
+    folder: Path
+    origin: dict[str, Any]
+
+    def one(self, job: Job, trained: Dictionary) -> dict[str, Any]:
+        """One line of the table."""
+        calibrate, report = (side_by_side(self.store, job.keys, x) for x in (self.split.calibrate, self.split.report))
+        made = finished(trained, self.prepared.scales(job.keys), calibrate, job.spec.k)
+        made = replace(made, facts={**_metadata(job, self.store), "multidir": self._origin(job)})
+        path = self.folder / job.name
+        write_folder(path, made)
         read = read_folder(path)
-        _compare(made.to("cpu"), read, report, path)
-        found = measure_quality(read, report, _numbered(split.unit[split.report]))
-        intervals = found.estimates(rng)
-        yield {
+        if not torch.equal(made.encode(report[:256]), read.encode(report[:256])):
+            raise FormatError(f"{path} does not give back what was written; the disk or its memory is at fault")
+        units = np.unique(self.split.unit[self.split.report], return_inverse=True)[1]
+        found = measure_quality(read, report, units)
+        estimates = found.estimates(np.random.default_rng(0)).items()
+        return {
             "name": job.name,
             "architecture": job.spec.architecture,
             "role": "+".join(role for role, _ in job.keys),
@@ -144,28 +171,21 @@ def _written(
             "width": job.spec.width,
             "k": job.spec.k,
             "seed": job.spec.seed,
-            **{f"{name}{end}": value for name, e in intervals.items() for end, value in _ends(e).items()},
-            "dead": float(learner.dead.float().mean()),
+            **{f"{name}{end}": value for name, e in estimates for end, value in _ends(e).items()},
             "silent": found.silent,
             "rows": found.n,
-            "clusters": len(np.unique(split.unit[split.report])),
+            "clusters": len(found.rows),
         }
+
+    def _origin(self, job: Job) -> dict[str, Any]:
+        """Everything that says how a dictionary came about and that SAELens has no name for."""
+        place = {"roles": [role for role, _ in job.keys], "site": str(job.keys[0][1])}
+        scale = [self.prepared.scale[key] for key in job.keys]
+        return {**asdict(job.spec), **place, "scale": scale, **self.origin}
 
 
 def _ends(estimate: Any) -> dict[str, float]:
     return {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
-
-
-def _numbered(units: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
-    found: np.ndarray[Any, Any] = np.unique(units, return_inverse=True)[1]
-    return found
-
-
-def _compare(made: Dictionary, read: Dictionary, rows: Tensor, path: Path) -> None:
-    """What was read has to encode as what was written, bit for bit."""
-    sample = rows[:256]
-    if not torch.equal(made.encode(sample), read.encode(sample)):
-        raise FormatError(f"{path} does not give back what was written; the disk or its memory is at fault")
 
 
 def side_by_side(store: ActivationStore, keys: Sequence[Key], index: Any) -> Tensor:
@@ -185,21 +205,6 @@ def _metadata(job: Job, store: ActivationStore) -> dict[str, Any]:
         "hook_head_index": None,
         "context_size": longest,
         "store_hash": store.content_hash,
-    }
-
-
-def _origin(job: Job, run: Run, facts: dict[str, Any]) -> dict[str, Any]:
-    """Everything else that says how a dictionary came about."""
-    spec = {"architecture": job.spec.architecture, "k": job.spec.k, "seed": job.spec.seed, "nested": job.spec.nested}
-    roles = [role for role, _ in job.keys]
-    scale = [run.prepared.scale[key] for key in job.keys]
-    return {
-        **spec,
-        "roles": roles,
-        "site": str(job.keys[0][1]),
-        "scale": scale,
-        "steps": run.learners[0].steps,
-        **facts,
     }
 
 

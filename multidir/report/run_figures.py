@@ -30,8 +30,9 @@ FIGURES: dict[str, tuple[tuple[str, Callable[[pd.DataFrame], Plot]], ...]] = {
 
 
 def plots_of(recipe: str, folder: Path) -> list[Plot]:
-    """The figures of a finished run of a recipe."""
-    return [draw(pd.read_csv(folder / table)) for table, draw in FIGURES.get(recipe, ())]
+    """The figures of a finished run of a recipe, for the tables that it wrote."""
+    there = ((folder / table, draw) for table, draw in FIGURES.get(recipe, ()))
+    return [draw(pd.read_csv(table)) for table, draw in there if table.exists()]
 
 
 def save_figures(run: Run, recipe: str) -> None:

@@ -21,25 +21,27 @@ ACTIVATIONS: dict[str, Activation] = {"topk": "topk", "standard": "standard"}
 """How an architecture is run at inference; by thresholds unless it stands here."""
 
 
-@torch.no_grad()
 def to_dictionary(learner: Learner, scale: Tensor, rows: Tensor, facts: dict[str, Any]) -> Dictionary:
-    """A dictionary that reads rows as they are stored.
+    """A dictionary that reads rows as they are stored; see `finished`.
 
     Args:
         learner: trained weights.
-        scale: (d,) what rows were multiplied by in training; the same number everywhere for a topk dictionary.
+        scale: (d,) what rows were multiplied by in training.
         rows: (n, d) float. Calibration rows as they are stored.
         facts: metadata.
 
     Raises:
         DesignError: no calibration row, or a topk dictionary with channels scaled differently.
     """
+    return finished(as_trained(learner, facts), scale, rows, learner.spec.k)
+
+
+def as_trained(learner: Learner, facts: dict[str, Any]) -> Dictionary:
+    """A dictionary that reads scaled rows, its thresholds not yet calibrated."""
     weights, spec = learner.weights, learner.spec
     activation = ACTIVATIONS.get(spec.architecture, "jumprelu")
-    if activation == "topk" and float(scale.max() / scale.min()) > 1 + 1e-6:
-        raise DesignError("a topk dictionary selects by activations in one unit, so its channels share one scale")
     own = torch.zeros_like(weights.enc_bias) if weights.threshold is None else weights.threshold
-    trained = Dictionary(
+    return Dictionary(
         activation=activation,
         enc=weights.enc.detach().float().T,
         enc_bias=weights.enc_bias.detach().float(),
@@ -49,14 +51,26 @@ def to_dictionary(learner: Learner, scale: Tensor, rows: Tensor, facts: dict[str
         k=spec.k if activation == "topk" else None,
         facts=facts,
     )
+
+
+@torch.no_grad()
+def finished(trained: Dictionary, scale: Tensor, rows: Tensor, k: float) -> Dictionary:
+    """Calibrate thresholds, put the scale into the weights, and bring decoder rows to length 1.
+
+    Args:
+        trained: reads scaled rows.
+        scale: (d,) what rows were multiplied by; the same number everywhere for a topk dictionary.
+        rows: (n, d) float. Calibration rows as they are stored.
+        k: mean number of active latents wanted.
+
+    Raises:
+        DesignError: no calibration row, or a topk dictionary with channels scaled differently.
+    """
+    if trained.activation == "topk" and float(scale.max() / scale.min()) > 1 + 1e-6:
+        raise DesignError("a topk dictionary selects by activations in one unit, so its channels share one scale")
     scale = scale.to(trained.enc)
-    if activation == "jumprelu":
-        trained = calibrated(trained, rows.to(trained.enc) * scale, spec.k)
-    return _unscaled(trained, scale)
-
-
-def _unscaled(trained: Dictionary, scale: Tensor) -> Dictionary:
-    """The dictionary that reads rows before they are scaled, with decoder rows of length 1."""
+    if trained.activation == "jumprelu":
+        trained = calibrated(trained, rows.to(trained.enc) * scale, k)
     scale = scale.double()
     dec = trained.dec.double() / scale
     lengths = dec.norm(dim=1)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 
 from multidir.cli import main
 from multidir.sae.folder import read_folder
@@ -84,3 +83,13 @@ def test_scale_and_model_go_into_the_weights(place: Path) -> None:
     firing = lengths.min(1).values > 0.2
     ratio = lengths[firing, 1] / lengths[firing, 0]
     assert ratio.median() == pytest.approx(2, rel=0.05)
+
+
+def test_the_reference_trainer_learns_from_the_same_rows(place: Path, saelens: object) -> None:
+    command = ["run", "train/sae", "--store", str(place / "store"), "--runs", str(place / "lens"), *SIZES, *FEW]
+    assert main([*command, "--backend", "sae_lens", "--arch", "topk"]) == 0
+    (run,) = (place / "lens" / "train" / "sae").iterdir()
+    table = pd.read_csv(run / "dictionaries.csv")
+    assert table["fvu"][0] < 0.9
+    assert read_folder(next(run.glob("*/cfg.json")).parent).facts["multidir"]["backend"] == "sae_lens"
+    assert [file.name for file in (run / "figures").glob("*.svg")] == ["sparsity_frontier.svg"]
