@@ -65,13 +65,28 @@ class Learner:
         self.idle = torch.zeros(spec.width, dtype=torch.int64, device=sample.device)
         self.steps = 0
         self._memory = sample.new_empty(0)
+        sample = sample[: max(1, (1 << 24) // spec.width)]
         if self.weights.threshold is not None:
             self._set_threshold(sample)
+        self._fit_length(sample)
+
+    @torch.no_grad()
+    def _fit_length(self, sample: Tensor) -> None:
+        """Give all encoder rows the length at which the random dictionary reconstructs best.
+
+        With length 1 the projections on many latents that are not orthogonal add up to more than the row.
+        """
+        found, _ = self.reconstruction(sample)
+        decoded, target = found - self.weights.dec_bias, sample - self.weights.dec_bias
+        best = (decoded * target).sum() / decoded.square().sum().clamp_min(1e-12)
+        if best > 0:
+            self.weights.enc *= best
+            if self.weights.threshold is not None:
+                self.weights.threshold *= best
 
     @torch.no_grad()
     def _set_threshold(self, sample: Tensor) -> None:
         """One threshold for all latents, at which a few times k of them are active."""
-        sample = sample[: max(1, (1 << 24) // self.spec.width)]
         pre = self._work(sample).pre
         count = min(_START_L0 * self.spec.k, self.spec.width // 2 or 1) * len(sample)
         threshold = self.weights.threshold

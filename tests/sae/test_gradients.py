@@ -129,3 +129,12 @@ def test_bfloat16_is_for_hardware_that_multiplies_in_it(monkeypatch: pytest.Monk
     assert product_format("cpu", "float32") == torch.float32
     with pytest.raises(ConfigError, match="not trained in float16"):
         product_format("cpu", "float16")
+
+
+@pytest.mark.parametrize("architecture", ["topk", "batchtopk", "standard", "jumprelu"])
+def test_a_dictionary_starts_better_than_no_dictionary(architecture: str) -> None:
+    """With unit encoder rows it would overshoot: thousands of latents that are not orthogonal, each with its share."""
+    x = sparse_rows(features(64, 16), 400, 6, seed=3)
+    learner = learner_of(spec_of(architecture, width=160, k=40), x)
+    found, _ = learner.reconstruction(x)
+    assert (found - x).square().sum() < (x - x.mean(0)).square().sum()
