@@ -35,7 +35,7 @@ def step(work: Work) -> Found:
     threshold, width = _threshold(work), work.training.bandwidth
     near = in_full(work, where(work.pre > threshold - width / 2, work.pre))
     above = near.values - near.per_latent(threshold)
-    on = above > 0
+    on = near.kept(above > 0)
     window = near.kept((above.abs() < width / 2).to(work.pre.dtype)).div_(width)
     near.values = near.values * on
     error = reconstruct(work, near)

@@ -103,7 +103,7 @@ def test_dead_latents_come_back_to_life() -> None:
         return int(learner.dead.sum())
 
     assert dead_after(aux=0.0) == 20
-    assert dead_after(aux=1.0) < 5
+    assert dead_after(aux=1.0) < 8
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
