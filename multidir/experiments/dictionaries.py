@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -18,7 +18,7 @@ from multidir.experiments.results import Results
 from multidir.records.site import Site
 from multidir.sae.dictionary import Dictionary
 from multidir.sae.export import as_trained, finished
-from multidir.sae.folder import hook_name, read_folder, write_folder
+from multidir.sae.folder import CONFIG, WEIGHTS, hook_name, read_folder, write_folder
 from multidir.sae.parallel import Group
 from multidir.sae.precision import product_format
 from multidir.sae.prepare import SAMPLE_ROWS, Prepared, prepare
@@ -27,6 +27,7 @@ from multidir.sae.source import StoreSource
 from multidir.sae.spec import Architecture, DictionarySpec, Training
 from multidir.sae.split import Split, Unit, split_rows
 from multidir.sae.train import Job, Pace, train
+from multidir.stats.estimate import Estimate
 from multidir.store.activations import ActivationStore
 from multidir.store.shuffle import Shuffle
 from multidir.store.spec import Key
@@ -116,7 +117,9 @@ def train_dictionaries(
         trained = (as_trained(learner, {}).to("cpu") for learner in run.learners)
     if not group.leads:
         return None
-    origin = {"steps": training.steps, "backend": science.backend, "mixing": round(source.collision_ratio(), 4)}
+    held_out = {"share": science.held_out, "by": science.split_by, "seed": science.order_seed}
+    origin: dict[str, Any] = {"steps": training.steps, "backend": science.backend, "held_out": held_out}
+    origin["mixing"] = round(source.collision_ratio(), 4)
     written = _Written(store, split, prepared, folder, origin)
     table = pd.DataFrame([written.one(job, each) for job, each in zip(jobs, trained, strict=True)])
     best = table.sort_values("fvu").iloc[0]
@@ -162,7 +165,6 @@ class _Written:
             raise FormatError(f"{path} does not give back what was written; the disk or its memory is at fault")
         units = np.unique(self.split.unit[self.split.report], return_inverse=True)[1]
         found = measure_quality(read, report, units)
-        estimates = found.estimates(np.random.default_rng(0)).items()
         return {
             "name": job.name,
             "architecture": job.spec.architecture,
@@ -171,7 +173,7 @@ class _Written:
             "width": job.spec.width,
             "k": job.spec.k,
             "seed": job.spec.seed,
-            **{f"{name}{end}": value for name, e in estimates for end, value in _ends(e).items()},
+            **flat(found.estimates(np.random.default_rng(0))),
             "silent": found.silent,
             "rows": found.n,
             "clusters": len(found.rows),
@@ -184,8 +186,10 @@ class _Written:
         return {**asdict(job.spec), **place, "scale": scale, **self.origin}
 
 
-def _ends(estimate: Any) -> dict[str, float]:
-    return {"": estimate.value, "_low": estimate.low, "_high": estimate.high}
+def flat(estimates: Mapping[str, Estimate]) -> dict[str, float]:
+    """Estimates as columns: `fvu`, `fvu_low`, `fvu_high`."""
+    ends = {"": "value", "_low": "low", "_high": "high"}
+    return {f"{name}{end}": getattr(e, field) for name, e in estimates.items() for end, field in ends.items()}
 
 
 def side_by_side(store: ActivationStore, keys: Sequence[Key], index: Any) -> Tensor:
@@ -208,15 +212,24 @@ def _metadata(job: Job, store: ActivationStore) -> dict[str, Any]:
     }
 
 
-def dictionary_folders(run: Path) -> list[Path]:
-    """The SAE folders in a run folder of train/sae, or the folder itself when it is one.
+def dictionary_sources(source: str) -> dict[str, str]:
+    """What `load_dictionary` takes, by name: the folders of a run of train/sae, a single folder, or a name as it is.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: a folder that holds no SAE folder.
     """
-    if (run / "cfg.json").is_file():
-        return [run]
-    found = sorted(file.parent for file in run.glob("*/cfg.json"))
+    path = Path(source)
+    if not path.is_dir():
+        return {source: source}
+    if (path / CONFIG).is_file():
+        return {path.name: source}
+    found = {file.parent.name: str(file.parent) for file in sorted(path.glob(f"*/{CONFIG}"))}
     if not found:
-        raise ConfigError(f"{run} holds no SAE folder; give a run of train/sae or a folder with cfg.json")
+        raise ConfigError(f"{path} holds no SAE folder; give a run of train/sae or a folder with {CONFIG}")
     return found
+
+
+def dictionary_files(source: str) -> dict[str, Path]:
+    """The files that say what the dictionaries are, as inputs of a run; none for a name of the hub."""
+    folders = {name: Path(found) for name, found in dictionary_sources(source).items()}
+    return {f"{name}/{file}": at / file for name, at in folders.items() if at.is_dir() for file in (CONFIG, WEIGHTS)}

@@ -14,6 +14,11 @@ from multidir.store.runs import Run
 FIGURES: dict[str, tuple[tuple[str, Callable[[pd.DataFrame], Plot]], ...]] = {
     "train/directions": (("directions.csv", figures.direction_geometry),),
     "train/sae": (("curve.csv", figures.training_curves), ("dictionaries.csv", figures.sparsity_frontier)),
+    "analysis/dictionary": (
+        ("dictionaries.csv", figures.sparsity_frontier),
+        ("latents.csv", figures.latent_density),
+        ("models.csv", figures.model_share),
+    ),
     "analysis/causes": (("rates.csv", figures.rates_by_cause),),
     "analysis/separation": (
         ("separation.csv", figures.projection_separation),

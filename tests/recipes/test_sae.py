@@ -9,6 +9,16 @@ import pandas as pd
 import pytest
 
 from multidir.cli import main
+from multidir.config import Compute
+from multidir.experiments.activations import capture_store
+from multidir.models.align import decode_text
+from multidir.models.load import load_model
+from multidir.organism.corpus import Mixture, base_document
+from multidir.organism.solutions import Habits
+from multidir.organism.worlds import load_worlds
+from multidir.records.pair import TINY, Pair
+from multidir.records.site import Site
+from multidir.records.text import Trace
 from multidir.sae.folder import read_folder
 from tests.sae.planted import planted_store
 
@@ -93,3 +103,72 @@ def test_the_reference_trainer_learns_from_the_same_rows(place: Path, saelens: o
     assert table["fvu"][0] < 0.9
     assert read_folder(next(run.glob("*/cfg.json")).parent).facts["multidir"]["backend"] == "sae_lens"
     assert [file.name for file in (run / "figures").glob("*.svg")] == ["sparsity_frontier.svg"]
+
+
+def test_dictionaries_are_measured_without_their_model(place: Path) -> None:
+    run = run_of(place, "train/sae")
+    command = ["run", "analysis/dictionary", "--dictionaries", str(run), "--store", str(place / "store")]
+    assert main([*command, "--texts", "0", "--runs", str(place / "runs")]) == 0
+    found = run_of(place, "analysis/dictionary")
+    table = pd.read_csv(found / "dictionaries.csv").set_index("name")
+    trained = pd.read_csv(run / "dictionaries.csv").set_index("name")
+    assert table["fvu"].to_dict() == pytest.approx(trained["fvu"].to_dict())  # the same rows, held out then as now
+    pairs = pd.read_csv(found / "pairs.csv")
+    same_width = {("batchtopk", "batchtopk"), ("crosscoder", "crosscoder")}
+    assert same_width <= {tuple(name.split("-")[-4] for name in (row.a, row.b)) for row in pairs.itertuples()}
+    assert pairs["mcc"].between(0.3, 1).all()
+    models = pd.read_csv(found / "models.csv")
+    kinds = models["kind"].value_counts()
+    assert kinds["shared"] > 0.5 * kinds.sum()  # the reasoning rows of this store are the base rows, twice
+    latents = pd.read_csv(found / "latents.csv")
+    assert len(latents) == 6 * 64
+    assert {file.stem for file in (found / "figures").glob("*.svg")} == {
+        "sparsity_frontier",
+        "latent_density",
+        "model_share",
+    }
+
+
+def test_a_single_folder_and_what_is_none(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = run_of(place, "train/sae") / "reasoning-L2.resid_post-topk-w64-k4-s0"
+    command = ["run", "analysis/dictionary", "--store", str(place / "store"), "--runs", str(place / "single")]
+    assert main([*command, "--dictionaries", str(folder), "--texts", "0"]) == 0
+    assert main([*command, "--dictionaries", str(place), "--texts", "0"]) == 1
+    assert "holds no SAE folder" in capsys.readouterr().err
+    assert main([*command, "--dictionaries", str(folder), "--texts", "0", "--expected-l0", "60"]) == 1
+    assert "should have about 60 active latents" in capsys.readouterr().err
+
+
+def tiny_store(path: Path) -> Path:
+    """Solutions of the small language, as the tiny base model holds them at the block of the planted directions."""
+    lm = load_model(TINY.source("base"), "base")
+    worlds, traces = load_worlds(), []
+    for number in range(24):
+        text = base_document(f"dictionary {number}", worlds, Mixture(prose=0.0), Habits())
+        ids = (lm.tokenizer.bos_token_id, *lm.tokenizer(text, add_special_tokens=False)["input_ids"])
+        traces.append(Trace(f"t{number}", f"p{number}", "c", ids, 1, decode_text(lm.tokenizer, ids), "m", {}, True))
+    pair = Pair(TINY.base)
+    capture_store(path, pair, Compute(), traces, (Site(2),), "float32")
+    return path
+
+
+def test_on_the_tiny_pair_everything_is_measured(tmp_path: Path) -> None:
+    store = tiny_store(tmp_path / "store")
+    sizes = ["--width", "256", "--k", "8", "--batch", "256", "--steps", "60", "--lr", "2e-3", "--held-out", "0.3"]
+    place = ["--store", str(store), "--runs", str(tmp_path / "runs")]
+    assert main(["run", "train/sae", *place, *sizes, "--site", "L2", "--model", "base", "--warmup", "5"]) == 0
+    run = run_of(tmp_path, "train/sae")
+    command = ["run", "analysis/dictionary", *place, "--dictionaries", str(run), "--role", "base", "--texts", "4"]
+    assert main([*command, "--planted", "shipped:tiny/base/planted.safetensors", "--shown", "3"]) == 0
+    found = run_of(tmp_path, "analysis/dictionary")
+    line = pd.read_csv(found / "dictionaries.csv").iloc[0]
+    assert line["ce_clean"] < line["ce_spliced"] < line["ce_ablated"]
+    assert 0 < line["recovered"] < 1
+    assert line["kl"] > 0
+    known = pd.read_csv(found / "known.csv")
+    assert set(known["name"]) == {"hesitation", "mistake"}
+    assert known[["f1", "cosine", "absorbed"]].stack().between(0, 1).all()
+    examples = pd.read_csv(found / "examples.csv")
+    assert len(examples["latent"].unique()) == 3
+    assert (examples.groupby("latent")["activation"].diff().dropna() <= 0).all()
+    assert examples["before"].str.len().max() > 10

@@ -71,7 +71,7 @@ def test_clean_cross_entropy_is_the_models_own(lm: LanguageModel, mean: torch.Te
 
 
 def test_what_cannot_be_spliced_is_refused(lm: LanguageModel, mean: torch.Tensor) -> None:
-    with pytest.raises(DesignError, match="a dictionary of width 32, not 8"):
+    with pytest.raises(DesignError, match="a dictionary of width 32; got 8"):
         of(lm, identity(8), mean)
-    with pytest.raises(DesignError, match="texts of at least two tokens"):
+    with pytest.raises(DesignError, match="texts of two tokens and more"):
         of(lm, identity(32), mean, [[0, 5], [0]])
