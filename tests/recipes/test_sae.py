@@ -59,6 +59,16 @@ def test_every_dictionary_is_a_folder_with_its_origin(place: Path) -> None:
     assert both.facts["model_name"] == "the/base + the/reasoning"
 
 
+def test_show_says_what_a_dictionary_is(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_of(place, "train/sae")
+    assert main(["show", str(run)]) == 0
+    assert "holds    a sparse autoencoder" in capsys.readouterr().out
+    assert main(["show", str(run / "reasoning-L2.resid_post-topk-w64-k4-s0")]) == 0
+    said = capsys.readouterr().out
+    assert "64 latents over width 16, topk, k 4" in said
+    assert "the/reasoning" in said
+
+
 def test_quality_is_measured_on_prompts_held_out(place: Path) -> None:
     table = pd.read_csv(run_of(place, "train/sae") / "dictionaries.csv")
     assert set(table["architecture"]) == {"batchtopk", "topk", "crosscoder"}

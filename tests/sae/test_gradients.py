@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from multidir.errors import ConfigError
 from multidir.sae import active as active_module
@@ -138,3 +141,40 @@ def test_a_dictionary_starts_better_than_no_dictionary(architecture: str) -> Non
     learner = learner_of(spec_of(architecture, width=160, k=40), x)
     found, _ = learner.reconstruction(x)
     assert (found - x).square().sum() < (x - x.mean(0)).square().sum()
+
+
+def test_only_positive_selected_latents_are_moved() -> None:
+    """With fewer positive pre-activations than k, a top-k selects negative ones too; they are not active."""
+    x = sparse_rows(features(30, 16), 50, 3, seed=1)
+    learner = jittered(learner_of(spec_of("topk"), x))
+    learner.weights.enc_bias.data -= 3
+    _, mine = step_gradients(learner, x, None)
+    pre = (x - learner.weights.dec_bias) @ learner.weights.enc.T + learner.weights.enc_bias
+    never = ~(pre > 0).any(0)
+    assert never.any()
+    assert not mine["enc"][never].any()
+
+
+class Largest(TorchDispatchMode):
+    """Remembers the largest tensor that any operation made."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numel = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        found = func(*args, **(kwargs or {}))
+        for value in found if isinstance(found, tuple) else (found,):
+            if isinstance(value, torch.Tensor):
+                self.numel = max(self.numel, value.numel())
+        return found
+
+
+@pytest.mark.parametrize("architecture", ["topk", "batchtopk", "matryoshka"])
+def test_nothing_larger_than_the_pre_activations_is_made(architecture: str) -> None:
+    """sparsify 1.3.3 makes a tensor of rows x k x d for the encoder's gradient: ten times as large here."""
+    x = sparse_rows(features(30, 64), 100, 3, seed=1)
+    learner = learner_of(spec_of(architecture, d=64, width=96, k=16), x)
+    with Largest() as largest:
+        learner.step(x)
+    assert largest.numel == 100 * 96
