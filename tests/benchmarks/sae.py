@@ -33,6 +33,7 @@ from multidir.sae.train import Job, train
 from multidir.store.activations import ActivationStore, StoreSpec
 from multidir.store.shuffle import Shuffle
 from tests.benchmarks.measure import Row, note, show
+from tests.benchmarks.sae_recovery import recovery
 from tests.benchmarks.store_work import SITE, forget, trace_of
 
 D, WIDTH, K, BATCH = 512, 4096, 32, 4096
@@ -216,6 +217,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             rows += race(contest, folder, options) if contest.arch in wanted else ()
         rows += dead_cost(folder, options) if "dead" in wanted else ()
         rows += reading(folder, options) if "reading" in wanted else ()
+    rows += recovery(options.quick) if "recovery" in wanted else ()
     rows += resuming(options) if "resume" in wanted else ()
     show("Training dictionaries", rows, options.json)
 
