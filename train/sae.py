@@ -1,9 +1,10 @@
 """Which sparse features make up a residual stream?
 
 Trains sparse autoencoders on stored activations: every combination of site, model, architecture, width, k and seed
-learns from one pass over the rows. Whole prompts are held out; thresholds are calibrated on one half of them, and
-FVU, L0 and silent latents are measured on the other, on the folder that was written. `crosscoder` reads both models
-at the same tokens. Resumes after any interruption to the same bits; torchrun trains on several GPUs.
+learns from one pass over the rows. Whole prompts are held out: FVU, L0 and silent latents are measured on them, on the
+folder that was written; the only thing learned from them is the shift of thresholds that gives k active latents.
+`crosscoder` reads both models at the same tokens. Resumes after any interruption to the same bits; torchrun trains
+on several GPUs.
 
     multidir run train/sae --store runs/data/activations/... --site L10.resid_post --model reasoning --arch batchtopk
 

@@ -108,7 +108,9 @@ def train_dictionaries(
         trained = _by_saelens(jobs, source, training, prepared, group)
     else:
         rows = (
-            {key: torch.from_numpy(store.rows(*key, split.report)).to(device) for key in keys} if group.leads else None
+            {key: torch.from_numpy(store.rows(*key, split.held_out)).to(device) for key in keys}
+            if group.leads
+            else None
         )
         pace = Pace(log=max(1, training.steps // 40), save=max(1, training.steps // 20))
         checkpoint = Path(group.agreed(str(folder))) / CHECKPOINT
@@ -155,16 +157,16 @@ class _Written:
 
     def one(self, job: Job, trained: Dictionary) -> dict[str, Any]:
         """One line of the table."""
-        calibrate, report = (side_by_side(self.store, job.keys, x) for x in (self.split.calibrate, self.split.report))
-        made = finished(trained, self.prepared.scales(job.keys), calibrate, job.spec.k)
+        rows = side_by_side(self.store, job.keys, self.split.held_out)
+        made = finished(trained, self.prepared.scales(job.keys), rows, job.spec.k)
         made = replace(made, facts={**_metadata(job, self.store), "multidir": self._origin(job)})
         path = self.folder / job.name
         write_folder(path, made)
         read = read_folder(path)
-        if not torch.equal(made.encode(report[:256]), read.encode(report[:256])):
+        if not torch.equal(made.encode(rows[:256]), read.encode(rows[:256])):
             raise FormatError(f"{path} does not give back what was written; the disk or its memory is at fault")
-        units = np.unique(self.split.unit[self.split.report], return_inverse=True)[1]
-        found = measure_quality(read, report, units)
+        units = np.unique(self.split.unit[self.split.held_out], return_inverse=True)[1]
+        found = measure_quality(read, rows, units)
         return {
             "name": job.name,
             "architecture": job.spec.architecture,

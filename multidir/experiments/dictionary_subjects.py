@@ -100,7 +100,7 @@ def _held_out(coder: Coder, store: ActivationStore, settings: Settings) -> tuple
     rng = np.random.default_rng(settings.seed)
     if coder.facts.get("store_hash") == store.content_hash and "held_out" in origin:
         split = split_rows(store, most=settings.rows, **origin["held_out"])
-        return split.report, _numbered(split.unit[split.report])
+        return split.held_out, _numbered(split.unit[split.held_out])
     later = np.flatnonzero(store.position > 0)
     rows = np.sort(rng.choice(later, min(settings.rows, len(later)), replace=False))
     prompts = _numbered(np.array([info.prompt_id for info in store.traces]))

@@ -20,23 +20,21 @@ class Split:
 
     train: BoolArray
     """(n,) rows to learn from."""
-    calibrate: IntArray
-    """(m,) held-out rows on which thresholds are set."""
-    report: IntArray
-    """(m,) held-out rows on which results are measured; other units than those for calibration."""
+    held_out: IntArray
+    """(m,) rows that nothing is learned from but the one number by which thresholds are calibrated."""
     unit: IntArray
     """(n,) number of the prompt or trace of each row."""
 
 
 def split_rows(store: ActivationStore, share: float, by: Unit, seed: int, most: int = 16_384) -> Split:
-    """Hold out a share of the prompts or traces, half of them for calibration and half for the report.
+    """Hold out a share of the prompts or traces.
 
     Args:
         store: where the rows are.
-        share: of the units, at least two of them.
+        share: of the units; at least two are held out, so that intervals over them exist.
         by: the unit; with `prompt` all traces of a prompt go the same way.
         seed: decides which.
-        most: rows at most in either half; more are thinned out at random.
+        most: held-out rows at most; more are thinned out at random.
 
     Raises:
         DesignError: fewer than four units, or a share that leaves nothing to learn from.
@@ -53,6 +51,6 @@ def split_rows(store: ActivationStore, share: float, by: Unit, seed: int, most: 
     order = rng.permutation(len(unique))
     unit = of_trace[store.trace_index]
     later = store.position > 0
-    parts = [np.flatnonzero(np.isin(unit, chosen) & later) for chosen in (order[: held // 2], order[held // 2 : held])]
-    thinned = [np.sort(rng.choice(part, min(most, len(part)), replace=False)) for part in parts]
-    return Split(np.isin(unit, order[held:]) & later, thinned[0], thinned[1], unit)
+    out = np.flatnonzero(np.isin(unit, order[:held]) & later)
+    thinned = np.sort(rng.choice(out, min(most, len(out)), replace=False))
+    return Split(np.isin(unit, order[held:]) & later, thinned, unit)
