@@ -107,11 +107,7 @@ def train_dictionaries(
         prepared, curve = prepare(source.sample(SAMPLE_ROWS), training), pd.DataFrame()
         trained = _by_saelens(jobs, source, training, prepared, group)
     else:
-        rows = (
-            {key: torch.from_numpy(store.rows(*key, split.held_out)).to(device) for key in keys}
-            if group.leads
-            else None
-        )
+        rows = {key: torch.from_numpy(store.rows(*key, split.held_out)).to(device) for key in keys if group.leads}
         pace = Pace(log=max(1, training.steps // 40), save=max(1, training.steps // 20))
         checkpoint = Path(group.agreed(str(folder))) / CHECKPOINT
         run = train(jobs, source, training, rows or None, checkpoint, pace, group, product_format(device, dtype))

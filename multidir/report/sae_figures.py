@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from multidir.report import draw, words
 from multidir.report.cells import checked, highest, unscored
@@ -33,6 +34,7 @@ def training_curves(curve: pd.DataFrame) -> Plot:
     """
     shares = ("held_out_fvu", "dead")
     data = checked(curve, "training_curves", ("name",), ("rows", *shares), ("dead",))
+    data = data.sort_values(["name", "rows"], ignore_index=True)
 
     def paint(figure: Figure, narrow: bool) -> None:
         left, right = figure.subplots(*((2, 1) if narrow else (1, 2)), sharex=True)
@@ -43,18 +45,20 @@ def training_curves(curve: pd.DataFrame) -> Plot:
         left.set_title("unexplained variance, held out")
         right.set_title("dead latents")
         for axes, column in ((left, "held_out_fvu"), (right, "dead")):
-            axes.set_xlabel("tokens")
-            draw.from_zero([axes], min(1.0, float(data[column].max())))
+            _tokens(axes, float(data["rows"].max()))
+            draw.from_zero([axes], min(1.0, max(_FLAT, _largest(data[column]))))
             draw.percent_axis(axes, "")
         if data["name"].nunique() <= _FEW:
             draw.legend(figure, [draw.line_key(*_key(str(name))) for name in data["name"].unique()], 1 if narrow else 2)
 
-    last = data.groupby("name", sort=False).last()
-    best = last["held_out_fvu"].idxmin()
-    reading = (
-        f"After {int(data['rows'].max()):,} tokens the best of {len(last)} leaves "
-        f"{words.percent(last['held_out_fvu'].min())} of the held-out variance unexplained ({best})."
-    )
+    last = data.groupby("name", as_index=False).last()
+    best = highest(last.assign(kept=-last["held_out_fvu"]), "kept")
+    reading = "No held-out row was measured."
+    if best is not None:
+        reading = (
+            f"After {int(data['rows'].max()):,} tokens the best of {len(last)} leaves "
+            f"{words.percent(best['held_out_fvu'])} of the held-out variance unexplained ({best['name']})."
+        )
     return compose(
         paint,
         data,
@@ -76,6 +80,7 @@ def sparsity_frontier(table: pd.DataFrame) -> Plot:
     """
     numbers = ("l0", "fvu", "fvu_low", "fvu_high")
     data = checked(table, "sparsity_frontier", ("name", "architecture"), numbers)
+    data = data.sort_values(["architecture", "l0", "name"], ignore_index=True)
 
     def paint(figure: Figure, narrow: bool) -> None:
         axes = figure.subplots()
@@ -84,9 +89,9 @@ def sparsity_frontier(table: pd.DataFrame) -> Plot:
             point = row.rename({"fvu": "value", "fvu_low": "low", "fvu_high": "high"})
             draw.interval(axes, row["l0"], point, tone)
         axes.set_xlabel("active latents per token (L0)")
-        draw.from_zero([axes], float(data[["fvu", "fvu_high"]].max().max()))
+        draw.from_zero([axes], max(_FLAT, _largest(data["fvu"]), _largest(data["fvu_high"])))
         draw.percent_axis(axes, "unexplained variance")
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, 1.08 * max(1.0, float(data["l0"].max())))
         keys = [draw.line_key(_TONES.get(name, INK), name, "", "o") for name in data["architecture"].unique()]
         draw.legend(figure, keys, 2 if narrow else 4)
 
@@ -117,6 +122,7 @@ def latent_density(latents: pd.DataFrame) -> Plot:
         FormatError: columns are missing or hold something else.
     """
     data = checked(latents, "latent_density", ("name",), ("density",), ("density",))
+    data = data.sort_values(["name", "density"], ignore_index=True)
     edges = np.arange(-6, 0.26, 0.25)
 
     def paint(figure: Figure, narrow: bool) -> None:
@@ -132,10 +138,19 @@ def latent_density(latents: pd.DataFrame) -> Plot:
         if data["name"].nunique() <= _FEW:
             draw.legend(figure, [draw.line_key(*_key(str(name))) for name in data["name"].unique()], 1 if narrow else 2)
 
-    silent = float((data["density"] == 0).mean())
-    middle = data["density"][data["density"] > 0].median()
-    reading = f"The median latent that fires is active on {middle:.2%} of tokens; {silent:.0%} fire on none of these."
-    return compose(paint, data, name="latent_density", title="How often latents fire", reading=reading, wide=(6.2, 3.2))
+    silent, firing = float((data["density"] == 0).mean()), data["density"][data["density"] > 0]
+    reading = "No latent fires."
+    if len(firing):
+        reading = f"The median latent that fires is active on {firing.median():.2%} of tokens; {silent:.0%} never fire."
+    return compose(
+        paint,
+        data,
+        name="latent_density",
+        title="How often latents fire",
+        reading=reading,
+        note=unscored(data, "density"),
+        wide=(6.2, 3.2),
+    )
 
 
 def model_share(latents: pd.DataFrame) -> Plot:
@@ -148,6 +163,7 @@ def model_share(latents: pd.DataFrame) -> Plot:
         FormatError: columns are missing or hold something else.
     """
     data = checked(latents, "model_share", ("name", "kind"), ("reasoning_share",), ("reasoning_share",))
+    data = data.sort_values(["reasoning_share", "kind"], ignore_index=True)
     edges = np.linspace(0, 1, 41)
 
     def paint(figure: Figure, narrow: bool) -> None:
@@ -175,6 +191,9 @@ def model_share(latents: pd.DataFrame) -> Plot:
 _FEW = 8
 """Lines that a legend can name."""
 
+_FLAT = 0.02
+"""Share that an axis shows at least: a few dead latents of thousands are no mountain."""
+
 
 def _style(name: str) -> tuple[Tone, object]:
     architecture = next((part for part in name.split("-") if part in _TONES), "")
@@ -184,6 +203,19 @@ def _style(name: str) -> tuple[Tone, object]:
 def _key(name: str) -> tuple[Tone, str, object]:
     tone, line = _style(name)
     return tone, name, line
+
+
+def _tokens(axes: Axes, most: float) -> None:
+    """A few ticks, in thousands or millions of tokens."""
+    unit, name = (1e6, "million ") if most >= 2e6 else (1e3, "thousand ") if most >= 2e3 else (1.0, "")
+    axes.xaxis.set_major_locator(MaxNLocator(4))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value / unit:g}"))
+    axes.set_xlabel(f"{name}tokens")
+
+
+def _largest(values: pd.Series) -> float:
+    """The largest known value; 0 when none is known."""
+    return 0.0 if values.dropna().empty else float(values.max())
 
 
 def _powers(axes: Axes) -> None:

@@ -22,6 +22,10 @@ DRAWINGS: dict[str, Drawing] = {
     "rates_by_cause": (figures.rates_by_cause, demo.cause_table),
     "projection_separation": (figures.projection_separation, demo.auroc_table),
     "projection_histogram": (figures.projection_histogram, demo.score_table),
+    "training_curves": (figures.training_curves, demo.curve_table),
+    "sparsity_frontier": (figures.sparsity_frontier, demo.dictionary_table),
+    "latent_density": (figures.latent_density, demo.latent_table),
+    "model_share": (figures.model_share, demo.crosscoder_table),
 }
 
 

@@ -97,6 +97,7 @@ def test_a_table_without_any_score_draws_and_never_shows_zero(drawing: Drawing) 
         "cosine_between_roles",
     }
     numbers |= {"keyword_share", "length_low", "length_high", "cosine_low", "cosine_high"}
+    numbers |= {"held_out_fvu", "dead", "fvu", "fvu_low", "fvu_high", "density", "reasoning_share"}
     frame = table()
     frame[[column for column in frame if column in numbers]] = np.nan
     plot = function(frame)
@@ -111,7 +112,8 @@ def test_a_table_without_any_score_draws_and_never_shows_zero(drawing: Drawing) 
 def test_numbers_that_are_not_numbers_are_refused(drawing: Drawing) -> None:
     function, table = drawing
     frame = table()
-    column = next(c for c in ("low", "length", "projection") if c in frame)
+    names = ("low", "length", "projection", "held_out_fvu", "fvu", "density", "reasoning_share")
+    column = next(c for c in names if c in frame)
     frame[column] = "many"
     with pytest.raises(FormatError, match=f"column {column} must hold numbers"):
         function(frame)
