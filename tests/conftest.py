@@ -5,10 +5,12 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import warnings
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 import pytest
@@ -51,3 +53,12 @@ def reference() -> Path:
     if not folder:
         pytest.skip("MULTIDIR_REFERENCE names no folder with the published data")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def saelens() -> Any:
+    """The peer that reads and writes the same SAE folders; its imports warn about its own dependencies."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import sae_lens
+    return sae_lens

@@ -16,6 +16,7 @@ from multidir.report.offset_figures import offset_grid
 from multidir.report.paper_figures import beside_paper
 from multidir.report.plot import Plot, save
 from multidir.report.power_figures import power_curves
+from multidir.report.sae_figures import latent_density, model_share, sparsity_frontier, training_curves
 from multidir.report.store_figures import channel_sizes, token_norms
 
 __all__ = [
@@ -32,8 +33,10 @@ __all__ = [
     "interaction_matrix",
     "isoboles",
     "joint_plane",
+    "latent_density",
     "logit_lens",
     "model_agreement",
+    "model_share",
     "moebius_terms",
     "offset_grid",
     "power_curves",
@@ -44,7 +47,9 @@ __all__ = [
     "rates_by_cause",
     "save",
     "span_angles",
+    "sparsity_frontier",
     "token_density",
     "token_norms",
+    "training_curves",
     "transfer_matrix",
 ]

@@ -34,6 +34,12 @@ FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
         ("angles.csv?axis=site", figures.span_angles),
     ),
     "analysis/logit-lens": (("scores.csv", figures.logit_lens),),
+    "train/sae": (("curve.csv", figures.training_curves), ("dictionaries.csv", figures.sparsity_frontier)),
+    "analysis/dictionary": (
+        ("dictionaries.csv", figures.sparsity_frontier),
+        ("latents.csv", figures.latent_density),
+        ("models.csv", figures.model_share),
+    ),
     "analysis/causes": (("rates.csv", figures.rates_by_cause),),
     "analysis/separation": (
         ("separation.csv", figures.projection_separation),

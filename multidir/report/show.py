@@ -1,4 +1,4 @@
-"""Says in words what any artifact holds: a run, an activation store, a direction set, a table."""
+"""Says in words what any artifact holds: a run, an activation store, a dictionary, a direction set, a table."""
 
 from __future__ import annotations
 
@@ -17,6 +17,8 @@ from multidir.store.activations import ActivationStore
 from multidir.store.manifest_file import MANIFEST, read_manifest
 from multidir.store.runs import verify_run
 
+_SAE = "cfg.json"
+
 BAR = 40
 """Width of the widest bar of a small plot, in characters."""
 
@@ -34,6 +36,8 @@ def show(path: Path) -> str:
         return "\n".join(_directions(read_directions(path)))
     if path.suffix in (".csv", ".jsonl"):
         return "\n".join(_table(path))
+    if (path / _SAE).is_file():
+        return "\n".join(_dictionary(path))
     if not (path / MANIFEST).is_file():
         raise ConfigError(f"{path} is nothing that multidir wrote: it has no {MANIFEST}")
     manifest = read_manifest(path)
@@ -79,6 +83,8 @@ def _run(path: Path, manifest: dict[str, Any]) -> Iterator[str]:
         yield f"  wrote    {name} ({item['bytes']:,} bytes)"
     for folder in sorted(path.glob("*/manifest.json")):
         yield f"  holds    an activation store; see `multidir show {folder.parent}`"
+    for folder in sorted(path.glob(f"*/{_SAE}")):
+        yield f"  holds    a sparse autoencoder; see `multidir show {folder.parent}`"
 
 
 def _directions(directions: DirectionSet) -> Iterator[str]:
@@ -88,6 +94,21 @@ def _directions(directions: DirectionSet) -> Iterator[str]:
     for item in directions:
         bar = "█" * max(1, round(BAR * item.length / longest))
         yield f"  {item.name:<{width}}  {item.site!s:<{place}}  {item.length:8.4g}  {bar}"
+
+
+def _dictionary(path: Path) -> Iterator[str]:
+    from multidir.sae.folder import read_config  # brings torch, which nothing else here needs
+
+    config = read_config(path)
+    facts = config.get("metadata", {})
+    origin = facts.get("multidir") or {}
+    limit = f", k {config['k']}" if "k" in config else ""
+    yield f"sparse autoencoder: {config['d_sae']} latents over width {config['d_in']}, {config['architecture']}{limit}"
+    yield f"  model    {facts.get('model_name') or 'not said'}"
+    yield f"  site     {facts.get('hook_name') or 'not said'}"
+    for name in ("architecture", "k", "seed", "steps", "roles"):
+        if name in origin:
+            yield f"  {name:<8} {origin[name]}"
 
 
 def _table(path: Path) -> Iterator[str]:

@@ -18,12 +18,12 @@ import numpy as np
 from multidir.errors import ConfigError
 from multidir.records.site import Site
 from multidir.store.activations import ActivationStore
-from multidir.store.atomic import sha256_json
+from multidir.store.atomic import sha256_bytes, sha256_json
 from multidir.store.bf16 import RAW
 from multidir.store.fills import FillReader
 from multidir.store.recycle import BatchMemory
 from multidir.store.shuffle import Shuffle, ShufflePlan
-from multidir.types import Role
+from multidir.types import BoolArray, Role
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +40,7 @@ class RowStream:
         settings: Shuffle,
         device: torch.device | str = "cpu",
         dtype: torch.dtype | None = None,
+        rows: BoolArray | None = None,
     ) -> None:
         """Prepare a stream; nothing is read yet.
 
@@ -50,10 +51,17 @@ class RowStream:
             settings: sizes and seed of the shuffle.
             device: where batches go; with CUDA through pinned memory, without waiting.
             dtype: number format of batches, cast on the device; none for the stored one.
+            rows: (n,) bool. Rows of the store that take part; all when none.
+
+        Raises:
+            ConfigError: that set of activations is not in the store.
+            DesignError: no row takes part.
         """
         self.key = store.key(role, site)
         self.store, self.settings, self.device, self.dtype = store, settings, device, dtype
+        self._rows = rows
         keep = np.ones(store.n_rows, bool) if settings.first_positions else store.position > 0
+        keep = keep if rows is None else keep & rows
         self.plan = ShufflePlan([shard.row_end for shard in store.shards], store.trace_index, keep, settings)
         self._fills = FillReader(store, self.key, self.plan)
         self._memory = BatchMemory(settings.batch_rows, store.d, store.spec.dtype, str(device).startswith("cuda"))
@@ -89,7 +97,8 @@ class RowStream:
 
     def _identity(self) -> str:
         shards = [record.sha256 for record in self.store.manifest.shards]
-        return sha256_json([shards, str(self.key[0]), str(self.key[1]), asdict(self.settings)])
+        chosen = [] if self._rows is None else [sha256_bytes(np.packbits(self._rows).tobytes())]
+        return sha256_json([shards, str(self.key[0]), str(self.key[1]), asdict(self.settings), *chosen])
 
     def batches(self, epochs: int | None = 1) -> Iterator[torch.Tensor]:
         """Batches from the current position on.

@@ -96,18 +96,18 @@ def test_what_cannot_be_said_is_left_out_and_named() -> None:
     embedding = Intervention(
         some((Site(0, "resid_pre"),))["reasoning/backtracking L0.resid_pre -13..-8"], Dose(1, "residual")
     )
-    clamp = replace(good, operator="clamp")  # type: ignore[arg-type]
+    put = replace(good, operator="replace")
     later = replace(good, scope="generated")
     odd = replace(good, scope="decoded at sentence start")  # type: ignore[arg-type]
-    lens = steering_request("vllm-lens", [good, embedding, clamp, later])
+    lens = steering_request("vllm-lens", [good, embedding, put, later])
     assert len(vllm_lens(lens)) == 1
     assert [sentence.partition(": ")[2] for sentence in lens.not_expressed] == [
         "vllm-lens adds to outputs of blocks, and L0.resid_pre is the embedding.",
-        "the operator 'clamp' has no counterpart in a request to vllm-lens.",
+        "the operator 'replace' has no counterpart in a request to vllm-lens.",
         "the scope 'generated' depends on the length of the prompt, and vllm-lens adds at all positions or at "
         "positions counted beforehand.",
     ]
-    easy = steering_request("easysteer", [good, embedding, clamp, later, odd])
+    easy = steering_request("easysteer", [good, embedding, put, later, odd])
     assert len(easy.body["steering"]["vectors"]) == 2
     assert "the scope 'decoded at sentence start' has no counterpart" in easy.not_expressed[-1]
 

@@ -22,6 +22,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("annotate",),
     ("organism",),
     ("methods",),
+    ("sae",),
     ("steer",),
     ("exchange",),
     ("experiments",),

@@ -41,6 +41,10 @@ DRAWINGS: dict[str, Drawing] = {
     "moebius_terms": (figures.moebius_terms, demo_pairs.moebius_table),
     "held_out_cells": (figures.held_out_cells, demo_pairs.prediction_table),
     "power_curves": (figures.power_curves, demo_pairs.power_table),
+    "training_curves": (figures.training_curves, demo.curve_table),
+    "sparsity_frontier": (figures.sparsity_frontier, demo.dictionary_table),
+    "latent_density": (figures.latent_density, demo.latent_table),
+    "model_share": (figures.model_share, demo.crosscoder_table),
 }
 
 

@@ -213,6 +213,40 @@ def channels() -> pd.DataFrame:
     return channel_table(store_surveys())
 
 
+def curve_table() -> pd.DataFrame:
+    """Two dictionaries over training."""
+    rows = np.linspace(4e3, 8e6, 30)
+    parts = []
+    for name, floor, dead in (("base-L10.resid_post-topk-w4096-k32-s0", 0.2, 0.04), ("base-batchtopk", 0.17, 0.0)):
+        fvu = floor + 0.8 * np.exp(-rows / 1e6)
+        parts.append(pd.DataFrame({"name": name, "rows": rows, "held_out_fvu": fvu, "dead": dead * rows / rows.max()}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def dictionary_table() -> pd.DataFrame:
+    """Dictionaries at several sparsities."""
+    rows = [
+        (f"{kind}-k{k}", kind, k, share + 1.2 / k, share + 1.0 / k, share + 1.5 / k)
+        for kind, share in (("topk", 0.14), ("batchtopk", 0.12), ("jumprelu", 0.13))
+        for k in (8, 16, 32, 64)
+    ]
+    return pd.DataFrame(rows, columns=["name", "architecture", "l0", "fvu", "fvu_low", "fvu_high"])
+
+
+def latent_table() -> pd.DataFrame:
+    """Firing densities of a dictionary, some latents silent."""
+    density = 10 ** np.random.default_rng(5).normal(-2.3, 0.5, size=600)
+    density[:9] = 0
+    return pd.DataFrame({"name": "base-batchtopk", "density": density.clip(0, 1)})
+
+
+def crosscoder_table() -> pd.DataFrame:
+    """Latents of a crosscoder: most are shared."""
+    share = np.concatenate([np.random.default_rng(6).beta(20, 20, size=500), np.ones(14), np.zeros(5)])
+    kind = ["shared"] * 500 + ["reasoning"] * 10 + ["false reasoning"] * 4 + ["base"] * 5
+    return pd.DataFrame({"name": "crosscoder", "reasoning_share": share, "kind": kind})
+
+
 @cache
 def all_plots() -> tuple[figures.Plot, ...]:
     """Every figure, from the tables above; drawn once."""
@@ -237,6 +271,10 @@ def all_plots() -> tuple[figures.Plot, ...]:
         figures.moebius_terms(demo_pairs.moebius_table()),
         figures.held_out_cells(demo_pairs.prediction_table()),
         figures.power_curves(demo_pairs.power_table()),
+        figures.training_curves(curve_table()),
+        figures.sparsity_frontier(dictionary_table()),
+        figures.latent_density(latent_table()),
+        figures.model_share(crosscoder_table()),
     )
 
 
@@ -334,6 +372,11 @@ def demo_page(extra_text: str = "") -> Page:
             "Do two directions add or interact?",
             tuple(show[name] for name in ("joint_plane", "equivalent_doses", "interaction_matrix", "isoboles"))
             + tuple(show[name] for name in ("moebius_terms", "held_out_cells", "power_curves")),
+        ),
+        Section(
+            "Dictionaries",
+            "Sparse features of the residual stream, learned from the same rows.",
+            (show["training_curves"], show["sparsity_frontier"], show["latent_density"], show["model_share"]),
         ),
         Section(
             "Controls",

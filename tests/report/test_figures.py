@@ -105,8 +105,10 @@ def test_a_table_without_any_score_draws_and_never_shows_zero(drawing: Drawing) 
     for name in ("delta", "exponent", "moebius", "gap", "share"):
         numbers |= {name, f"{name}_low", f"{name}_high"}
     numbers |= {"multiple_first", "multiple_second", "banzhaf", "shapley", "fitted", "claimed"}
+    numbers |= {"held_out_fvu", "dead", "fvu", "fvu_low", "fvu_high", "density", "reasoning_share"}
     frame = table()
-    frame[[column for column in frame if column in numbers]] = np.nan
+    numeric = frame.select_dtypes("number").columns  # `first` and `other` are numbers in one table, names in another
+    frame[[column for column in numeric if column in numbers]] = np.nan
     plot = function(frame)
     assert "could not be scored" in plot.note
     assert plot.svg()
@@ -121,7 +123,8 @@ def test_numbers_that_are_not_numbers_are_refused(drawing: Drawing) -> None:
     frame = table()
     names = ("low", "length", "projection", "count", "f1", "degrees", "score", "share", "rms", "auroc")
     pairs = ("delta_low", "exponent_low", "share_low", "moebius_low", "gap_low", "claimed")
-    column = next(c for c in (*names, *pairs) if c in frame)
+    dictionaries = ("held_out_fvu", "fvu", "density", "reasoning_share")
+    column = next(c for c in (*names, *pairs, *dictionaries) if c in frame)
     frame[column] = "many"
     with pytest.raises(FormatError, match=f"column {column} must hold numbers"):
         function(frame)

@@ -200,3 +200,15 @@ def test_a_file_that_goes_while_it_is_read_is_named(made: Made) -> None:
         shard.path.unlink()
     with pytest.raises(FormatError, match=r"shard-0000\d.h5 cannot be read: .*No such file"):
         list(batches)
+
+
+def test_only_chosen_rows_are_streamed(made: Made, rng: np.random.Generator) -> None:
+    chosen = rng.random(made.store.n_rows) < 0.4
+    settings = stream_of(made.store).settings
+    stream = RowStream(made.store, *KEY, settings, rows=chosen)
+    found = joined(stream)
+    np.testing.assert_array_equal(sorted_rows(found), sorted_rows(made.all_rows(KEY)[chosen]))
+    with pytest.raises(ConfigError, match="belongs to another stream"):
+        stream_of(made.store).resume(stream.state())
+    with pytest.raises(DesignError, match="no row to stream"):
+        RowStream(made.store, *KEY, settings, rows=np.zeros(made.store.n_rows, bool))

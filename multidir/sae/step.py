@@ -1,0 +1,124 @@
+"""What every architecture does with a batch: pre-activations in, loss and all gradients out, without autograd.
+
+pre = (x - dec_bias) enc^T + enc_bias            the one dense product
+error = active decode + dec_bias - x
+up = d loss / d reconstruction                   (b, d)
+slopes = d loss / d pre                          at active latents only; everywhere else it is exactly zero
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from multidir.sae.active import Active
+from multidir.sae.spec import DictionarySpec, Training
+from multidir.sae.weights import Weights
+
+
+@dataclass
+class Work:
+    """A batch with everything that a step needs of it."""
+
+    weights: Weights
+    spec: DictionarySpec
+    training: Training
+    x: Tensor
+    """(b, d)"""
+    centred: Tensor
+    """(b, d): x minus the decoder bias."""
+    pre: Tensor
+    """(b, f) pre-activations."""
+    k: int
+    """Active latents per row at this step."""
+    warm: float
+    """How far the sparsity warm-up has come, from 0 to 1."""
+    rounded: bool = False
+    """Whether pre-activations come from a product in a lower precision than the weights have."""
+
+
+@dataclass
+class Found:
+    """What a step found out."""
+
+    loss: Tensor
+    """Scalar: everything that was differentiated."""
+    error: Tensor
+    """(b, d): reconstruction minus x."""
+    active: Active
+
+
+Select = Callable[[Work], Active]
+"""From pre-activations to active latents."""
+
+Step = Callable[[Work], Found]
+"""Sets the gradients of all weights and says what it found."""
+
+
+def in_full(work: Work, active: Active) -> Active:
+    """The same latents with pre-activations in the precision of the weights: few products, since few are active."""
+    if work.rounded:
+        weights = work.weights
+        exact = active.products(work.centred, weights.enc) + active.per_latent(weights.enc_bias)
+        active.values = active.kept(exact)
+    return active
+
+
+def rectified(work: Work, active: Active) -> Active:
+    """The same, with a ReLU; without rounding the selection has seen to that already."""
+    active = in_full(work, active)
+    if work.rounded:
+        active.values = active.values.relu_()
+    return active
+
+
+def reconstruct(work: Work, active: Active) -> Tensor:
+    """(b, d) error of the reconstruction: decoded plus bias minus x."""
+    return active.decode(work.weights.dec).add_(work.weights.dec_bias).sub_(work.x)
+
+
+def mean_square(error: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared error per row, summed over channels and averaged over rows; and its gradient (b, d)."""
+    return error.square().sum() / len(error), error * (2 / len(error))
+
+
+def set_gradients(work: Work, active: Active, up: Tensor, slopes: Tensor) -> None:
+    """Gradients of a reconstruction from active latents; the encoder's share of the decoder bias comes last.
+
+    Args:
+        work: the batch.
+        active: which latents, and their activations.
+        up: (b, d) derivative of the loss by the reconstruction.
+        slopes: derivative by the pre-activations, in the layout of the activations.
+    """
+    weights = work.weights
+    weights.dec.grad = active.outer(active.values, up)
+    weights.enc.grad = active.outer(slopes, work.centred)
+    weights.enc_bias.grad = active.sums(slopes)
+    weights.dec_bias.grad = up.sum(0)
+
+
+def finish_decoder_bias(weights: Weights) -> None:
+    """Add what reaches the decoder bias through the encoder's input: minus the sum of slopes, times the encoder.
+
+    One product with a vector, because the derivative of the loss by the encoder's input is needed summed
+    over rows only.
+    """
+    if weights.dec_bias.grad is not None and weights.enc_bias.grad is not None:
+        weights.dec_bias.grad -= weights.enc_bias.grad @ weights.enc
+
+
+def by_selection(select: Select) -> Step:
+    """The step of every architecture whose loss is the error of what a selection keeps."""
+
+    def step(work: Work) -> Found:
+        active = select(work)
+        error = reconstruct(work, active)
+        loss, up = mean_square(error)
+        slopes = active.products(up, work.weights.dec).mul_(active.values > 0)
+        set_gradients(work, active, up, slopes)
+        return Found(loss, error, active)
+
+    return step

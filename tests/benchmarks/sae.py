@@ -1,0 +1,226 @@
+"""How fast dictionaries are trained against other trainers, at what loss, and whether the data keep up.
+
+    python -m tests.benchmarks.sae [--quick] [--json] [--folder DIR]
+
+Every trainer works in a process of its own on the same rows, one thread each; steps are taken in turns (A B C A B
+C ...), a value is the median over rounds of a ratio of CPU seconds. Peers that cannot live beside us get a virtual
+environment, made here below the cache folder (torch 2.13.0, about 1 GB).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn.functional import normalize
+
+from multidir.sae.parallel import Group
+from multidir.sae.source import StoreSource
+from multidir.sae.spec import DictionarySpec, Training
+from multidir.sae.train import Job, train
+from multidir.store.activations import ActivationStore, StoreSpec
+from multidir.store.shuffle import Shuffle
+from tests.benchmarks.measure import Row, note, show
+from tests.benchmarks.sae_recovery import recovery
+from tests.benchmarks.store_work import SITE, forget, trace_of
+
+D, WIDTH, K, BATCH = 512, 4096, 32, 4096
+NESTED = (512, 1024, 2048)
+PEERS = ("dictionary-learning==0.1.0", "eai-sparsify==1.3.3")
+
+
+@dataclass(frozen=True)
+class Contest:
+    """One architecture, whom ours is measured against, and by what factor ours should be faster."""
+
+    arch: str
+    goals: dict[str, float]
+    sparsity: float = 1.0
+
+
+CONTESTS = (
+    Contest("topk", {"sae_lens": 4, "dictionary_learning": 4, "sparsify": 1.7}),
+    Contest("batchtopk", {"sae_lens": 5, "dictionary_learning": 4}),
+    Contest("matryoshka", {"sae_lens": 1.5}),
+    Contest("jumprelu", {"sae_lens": 1.5}, sparsity=0.05),
+)
+
+
+def environment_of_peers() -> Path:
+    """The Python of the peers' environment; made on the first call."""
+    base = Path(os.environ.get("MULTIDIR_CACHE") or Path.home() / ".cache" / "multidir")
+    python = base / "peers" / "sae" / "bin" / "python"
+    if not python.exists():
+        note(f"making an environment for the peers in {python.parents[1]}")
+        subprocess.run([sys.executable, "-m", "venv", str(python.parents[1])], check=True)
+        pip = [str(python), "-m", "pip", "install", "-q"]
+        subprocess.run([*pip, "torch==2.13.0", "numpy", "safetensors", "tqdm", "einops", "simple-parsing"], check=True)
+        # their other requirements (a second transformers stack, CUDA) are never used by a training step
+        subprocess.run([*pip, "--no-deps", *PEERS], check=True)
+    return python
+
+
+class Worker:
+    """A trainer in a process of its own."""
+
+    def __init__(self, name: str, arch: str, data: Path, settings: Path) -> None:
+        own = name in ("multidir", "sae_lens", "multidir in sae_lens")
+        python = sys.executable if own else str(environment_of_peers())
+        script = str(Path(__file__).with_name("sae_peers.py"))
+        root = {"PYTHONPATH": str(Path(__file__).parents[2])} if own else {}
+        self.process = subprocess.Popen(
+            [python, script, name, arch, str(data), str(settings)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, **root, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
+        )
+        self._answer()
+
+    def ask(self, command: str) -> dict[str, Any]:
+        assert self.process.stdin
+        self.process.stdin.write(command + "\n")
+        self.process.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout
+        for line in self.process.stdout:
+            if line.startswith("{"):
+                found: dict[str, Any] = json.loads(line)
+                return found
+        raise RuntimeError("a trainer ended")
+
+    def __enter__(self) -> Worker:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+
+def synthetic(rows: int, seed: int = 0) -> np.ndarray:
+    """(rows, D) float32 sums of about twenty of 4096 features and a little noise, mean norm sqrt(D)."""
+    rng = torch.Generator().manual_seed(seed)
+    features = normalize(torch.randn(WIDTH, D, generator=rng), dim=1)
+    parts = []
+    for _ in range(-(-rows // BATCH)):
+        on = torch.rand(BATCH, WIDTH, generator=rng) < 20 / WIDTH
+        noise = 0.1 * torch.randn(BATCH, D, generator=rng) / D**0.5
+        parts.append((on * (0.5 + torch.rand(BATCH, WIDTH, generator=rng))) @ features + noise)
+    data = torch.cat(parts)[:rows]
+    return (data * (D**0.5 / data.norm(dim=1).mean())).numpy()
+
+
+def race(contest: Contest, folder: Path, options: Namespace) -> Iterator[Row]:
+    """All trainers of one architecture, step by step in turns, and the loss each one comes to."""
+    settings = {"width": WIDTH, "k": K, "batch": BATCH, "lr": 1e-3, "nested": NESTED, "sparsity": contest.sparsity}
+    rounds, steps = (4, 3) if options.quick else (8, 5)
+    data, names = folder / "rows.npy", ["multidir", *contest.goals]
+    if contest.arch in ("topk", "batchtopk"):
+        names.append("multidir in sae_lens")
+    file = folder / "settings.json"
+    file.write_text(json.dumps({**settings, "dead_after": 10_000_000, "idle": 0}))
+    note(f"{contest.arch}: {', '.join(names)}")
+    with ExitStack() as stack:
+        workers = {name: stack.enter_context(Worker(name, contest.arch, data, file)) for name in names}
+        taken: dict[str, list[float]] = {name: [] for name in names}
+        for turn in range(rounds + 1):
+            for name, worker in workers.items():
+                seconds = worker.ask(f"step {steps}")["seconds"]
+                if turn:
+                    taken[name].append(seconds)
+            note(f"  round {turn}: " + ", ".join(f"{name} {t[-1]:.2f} s" for name, t in taken.items() if t))
+        scores = {name: worker.ask("score") for name, worker in workers.items()}
+    ours, n = taken.pop("multidir"), rounds
+    rate = steps * BATCH / statistics.median(ours)
+    yield Row(f"{contest.arch} tokens per CPU second", rate, "tokens/s", f"{D} x {WIDTH}, k {K}, batch {BATCH}", n)
+    for name, seconds in taken.items():
+        factor = statistics.median(theirs / mine for theirs, mine in zip(seconds, ours, strict=True))
+        yield Row(f"{contest.arch} speed", factor, "times", name, n, contest.goals.get(name))
+        worse = scores["multidir"]["fvu"] / scores[name]["fvu"]
+        goal = 1.01 if name in contest.goals else None
+        l0 = f"{scores['multidir']['l0']:.1f} and {scores[name]['l0']:.1f}"
+        against = f"{name}, after {(rounds + 1) * steps} steps, L0 {l0}"
+        yield Row(f"{contest.arch} FVU, ours over theirs", worse, "times", against, 1, at_most=goal)
+
+
+def dead_cost(folder: Path, options: Namespace) -> Iterator[Row]:
+    """What the auxiliary loss costs once latents are dead."""
+    settings = {"width": WIDTH, "k": K, "batch": BATCH, "lr": 1e-9, "nested": NESTED, "sparsity": 1.0, "idle": 0}
+    taken = {}
+    for share, threshold in ((0.0, 10_000_000), (1.0, 0)):
+        (folder / "settings.json").write_text(json.dumps({**settings, "dead_after": threshold}))
+        with Worker("multidir", "topk", folder / "rows.npy", folder / "settings.json") as worker:
+            worker.ask("step 2")
+            taken[share] = statistics.median(worker.ask("step 2")["seconds"] for _ in range(3 if options.quick else 6))
+    yield Row("topk step, all latents dead over none", taken[1.0] / taken[0.0], "times", "worst case of AuxK", 3)
+
+
+def reading(folder: Path, options: Namespace) -> Iterator[Row]:
+    """Share of a step's time spent waiting for rows, from a store whose pages are not in memory."""
+    rows = 200_000 if options.quick else 800_000
+    key, store_spec = ("base", SITE), StoreSpec({"base": {"id": "synthetic"}}, (SITE,), D, shard_rows=100_000)
+    source = torch.from_numpy(synthetic(20_000, 1)).to(torch.bfloat16)
+    with ActivationStore.create(folder / "store", store_spec) as writer:
+        for number in range(rows // 2000):
+            at = 2000 * number % (len(source) - 2000)
+            writer.append(trace_of(number, 2000), {key: source[at : at + 2000]})
+    store = ActivationStore.open(folder / "store")
+    for shard in store.shards:
+        forget(shard.path)
+    steps = 40 if options.quick else 150
+    training = Training(steps=steps, batch=BATCH)
+    shuffle = Shuffle(batch_rows=BATCH, seed=0)
+    data = StoreSource(store, (key,), shuffle, np.ones(store.n_rows, bool), "cpu", Group())
+    run = train([Job(DictionarySpec("topk", D, WIDTH, K), (key,))], data, training)
+    against = f"{rows:,} rows of {D} bfloat16, cold; {steps} topk steps"
+    yield Row("share of time waiting for rows", run.waited, "share", against, 1, at_most=0.05)
+    yield Row("two rows of a batch from one trace", data.collision_ratio(), "times", "a full permutation", 1)
+
+
+def resuming(options: Namespace) -> Iterator[Row]:
+    """Whether killed training ends with the same bits; a process that does not raises."""
+    kills = 5 if options.quick else 20
+    subprocess.run([sys.executable, "-m", "tests.sae.killing", "--kills", str(kills)], check=True, capture_output=True)
+    yield Row(
+        "runs with the same bits after kills", 1.0, "share", f"{kills} times kill -9 at random", kills, at_least=1
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = ArgumentParser(description=__doc__.split("\n")[0] if __doc__ else "")
+    parser.add_argument("--quick", action="store_true", help="a few minutes on two cores")
+    parser.add_argument("--json", action="store_true", help="one JSON object per row on stdout")
+    parser.add_argument("--folder", type=Path, default=None, help="where temporary files go")
+    parser.add_argument("--only", nargs="*", help="architectures, `dead`, `reading`, `recovery`, `resume`")
+    options = parser.parse_args(arguments)
+    torch.set_num_threads(1)
+    wanted = set(options.only or [c.arch for c in CONTESTS] + ["dead", "reading", "recovery", "resume"])
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        np.save(folder / "rows.npy", synthetic(BATCH * 9))
+        for contest in CONTESTS:
+            rows += race(contest, folder, options) if contest.arch in wanted else ()
+        rows += dead_cost(folder, options) if "dead" in wanted else ()
+        rows += reading(folder, options) if "reading" in wanted else ()
+    rows += recovery(options.quick) if "recovery" in wanted else ()
+    rows += resuming(options) if "resume" in wanted else ()
+    show("Training dictionaries", rows, options.json)
+
+
+if __name__ == "__main__":
+    main()
