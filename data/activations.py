@@ -58,7 +58,7 @@ def main(cfg: Config) -> Path:
     if run.complete:
         return run.path
     from multidir.experiments.activations import capture_store, left_out, put_sentences
-    from multidir.experiments.directions import parse_window
+    from multidir.methods.window_rules import parse_window
     from multidir.store.link import continue_store
 
     with run:

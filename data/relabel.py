@@ -45,7 +45,7 @@ def main(cfg: Config) -> Path:
     if run.complete:
         return run.path
     from multidir.experiments.activations import put_sentences
-    from multidir.experiments.directions import parse_window
+    from multidir.methods.window_rules import parse_window
     from multidir.store.activations import ActivationStore
     from multidir.store.link import continue_store
 

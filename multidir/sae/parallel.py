@@ -79,6 +79,8 @@ def process_group(device: str = "cpu") -> Iterator[Group]:
         return
     dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
     try:
-        yield Group(dist.get_rank(), dist.get_world_size())
+        group = Group(dist.get_rank(), dist.get_world_size())
+        yield group
+        group.wait()  # a process that leaves while another is still at work aborts at times
     finally:
         dist.destroy_process_group()

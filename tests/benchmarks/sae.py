@@ -174,10 +174,11 @@ def reading(folder: Path, options: Namespace) -> Iterator[Row]:
     rows = 200_000 if options.quick else 800_000
     key, store_spec = ("base", SITE), StoreSpec({"base": {"id": "synthetic"}}, (SITE,), D, shard_rows=100_000)
     source = torch.from_numpy(synthetic(20_000, 1)).to(torch.bfloat16)
-    with ActivationStore.create(folder / "store", store_spec) as writer:
-        for number in range(rows // 2000):
+    traces = [trace_of(number, 2000) for number in range(rows // 2000)]
+    with ActivationStore.create(folder / "store", store_spec, traces) as writer:
+        for number, trace in enumerate(traces):
             at = 2000 * number % (len(source) - 2000)
-            writer.append(trace_of(number, 2000), {key: source[at : at + 2000]})
+            writer.append(trace.id, {key: source[at : at + 2000]})
     store = ActivationStore.open(folder / "store")
     for shard in store.shards:
         forget(shard.path)

@@ -58,10 +58,10 @@ def planted_store(
     """A store of two models at one site whose rows are sums of known features; two traces to a prompt."""
     dictionary = features(2 * d, d)
     spec = StoreSpec(models=MODELS, sites=(Site(2),), d=d, dtype="float32", shard_rows=5 * tokens)
-    with ActivationStore.create(path, spec) as writer:
-        for i in range(traces):
-            ids = tuple(int(t) for t in np.random.default_rng(i).integers(50, size=tokens))
-            trace = Trace(f"t{i}", f"p{i // 2}", "c", ids, 2, "x" * tokens, "m", {}, finished=True)
+    ids = [tuple(np.random.default_rng(i).integers(50, size=tokens).tolist()) for i in range(traces)]
+    written = [Trace(f"t{i}", f"p{i // 2}", "c", read, 2, "x" * tokens, "m") for i, read in enumerate(ids)]
+    with ActivationStore.create(path, spec, written) as writer:
+        for i, trace in enumerate(written):
             rows = edit((sparse_rows(dictionary, tokens, 3, seed=i) * 5).float().numpy())
-            writer.append(trace, {BASE: rows, REASONING: 2 * rows})
+            writer.append(trace.id, {BASE: rows, REASONING: 2 * rows})
     return ActivationStore.open(path)
