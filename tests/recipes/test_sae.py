@@ -154,7 +154,7 @@ def tiny_store(path: Path) -> Path:
     lm = load_model(TINY.source("base"), "base")
     worlds, traces = load_worlds(), []
     for number in range(24):
-        text = base_document(f"dictionary {number}", worlds, Mixture(prose=0.0), Habits())
+        text = base_document(f"dictionary {number}", worlds, Mixture(prose=0.0, swapped=0.0), Habits()).text
         ids = (lm.tokenizer.bos_token_id, *lm.tokenizer(text, add_special_tokens=False)["input_ids"])
         traces.append(Trace(f"t{number}", f"p{number}", "c", ids, 1, decode_text(lm.tokenizer, ids), "m", {}, True))
     pair = Pair(TINY.base)
