@@ -5,6 +5,9 @@
 In a full factorial every pair is seen in every state of the other directions, which more than halves its standard
 error against a separate square. That average means something only while no three directions interact: when the
 omnibus test of all higher terms rejects, delta is the interaction with the others off, as on the dose ladders.
+
+delta is common to all prompts. Where the effects of directions differ between prompts by half a unit, it lies about
+0.05 below the mean over prompts: the reason why claims and acceptance have margins, and no claim rests on delta = 0.
 """
 
 from __future__ import annotations

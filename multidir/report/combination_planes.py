@@ -211,6 +211,6 @@ def _plane_reading(data: pd.DataFrame) -> str:
 def _isobole_reading(data: pd.DataFrame) -> str:
     parts = []
     for row in rows(data.dropna(subset=["share_first", "share_second"])):
-        shares = [min(row.share_first, 9.99), min(row.share_second, 9.99)]
-        parts.append(f"{row.first} + {row.second} need {shares[0]:.0%} and {shares[1]:.0%} of the doses alone")
+        one, two = (f"{s:.0%}" if s < EDGE else f"over {EDGE:.0%}" for s in (row.share_first, row.share_second))
+        parts.append(f"{row.first} + {row.second} need {one} and {two} of the doses alone")
     return f"{'; '.join(parts)}." if parts else "No pair has a dose ladder."

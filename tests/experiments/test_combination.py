@@ -27,7 +27,7 @@ from multidir.experiments.group_contrast import group_table
 from multidir.experiments.outcomes_table import check_outcomes
 from multidir.experiments.prediction import prediction_table
 from multidir.experiments.results import Results
-from multidir.experiments.simulate import FACTORIAL_SPREAD, LADDER_SPREAD, World, simulate
+from multidir.experiments.simulate import FACTORIAL_SPREAD, LADDER_SPREAD, World, simulate, simulate_table
 from multidir.records.combination import Combination
 from multidir.records.direction import Direction, DirectionSet
 from multidir.records.site import Site
@@ -233,8 +233,6 @@ def test_categories_are_compared_with_all_others() -> None:
     frames = []
     for category, extra, seed in (("logic", 1.2, 0), ("maths", 0.0, 1), ("prose", 0.0, 2)):
         world = World((0.7, 0.9), {(0, 1): extra})
-        from multidir.experiments.simulate import simulate_table
-
         made = simulate_table(world, protocol(2, ladders=False), 50, 4, np.random.default_rng(seed))
         frames.append(made.assign(category=category, prompt=category + made["prompt"]))
     found = group_table(count(check_outcomes(pd.concat(frames)))).set_index("group")
