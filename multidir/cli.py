@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import shutil
 import sys
 from collections.abc import Sequence
@@ -136,6 +137,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"multidir: {error}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # the reader of stdout, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("multidir: interrupted; the same command goes on where it was", file=sys.stderr)
         return 130
