@@ -105,7 +105,7 @@ def test_more_traces_and_another_judge_need_no_second_capture(
     traces = made(capsys, "data/traces", "--prompts", prompts, *sampled, *here)
     labels = made(capsys, "data/annotate", "--traces", str(traces), "--annotator", "grammar", *here)
     inputs = ("--traces", str(traces), "--labels", str(labels))
-    longer = made(capsys, "data/activations", *inputs, "--extends", str(first), "--sites", "L2", *here)
+    longer = made(capsys, "data/activations", *inputs, "--extends", str(first), "--sites", "L2", "L4", *here)
     judged = made(capsys, "data/annotate", "--traces", str(traces), "--annotator", "lexical", *here)
     both = made(capsys, "data/relabel", "--activations", str(longer), "--labels", str(judged), *here)
     assert {path: path.read_bytes() for path in first.rglob("*") if path.is_file()} == before
