@@ -20,6 +20,7 @@ from multidir.records.pair import TINY, Pair
 from multidir.records.site import Site
 from multidir.records.text import Trace
 from multidir.sae.folder import read_folder
+from multidir.store.directions import load_directions
 from tests.sae.planted import planted_store
 
 SIZES = ["--width", "64", "--k", "4", "--batch", "128", "--lr", "3e-3", "--warmup", "5", "--held-out", "0.3"]
@@ -130,6 +131,9 @@ def test_dictionaries_are_measured_without_their_model(place: Path) -> None:
     models = pd.read_csv(found / "models.csv")
     kinds = models["kind"].value_counts()
     assert kinds["shared"] > 0.5 * kinds.sum()  # the reasoning rows of this store are the base rows, twice
+    directions = load_directions(found / "directions.safetensors")
+    assert len(directions) == 4 * 20  # a crosscoder's rows are of two models and are no direction of one
+    assert {(item.site, item.source["role"]) for item in directions} == {(Site(2), "reasoning")}
     latents = pd.read_csv(found / "latents.csv")
     assert len(latents) == 6 * 64
     assert {file.stem for file in (found / "figures").glob("*.svg")} == {
