@@ -61,7 +61,8 @@ class Config:
 
 def main(cfg: Config) -> Path:
     """Measure and return the run folder."""
-    from multidir.experiments.dictionaries import dictionary_files, dictionary_sources, open_store
+    from multidir.experiments.dictionaries import dictionary_files, dictionary_sources
+    from multidir.experiments.dictionary_data import open_store
 
     s = cfg.science
     run = open_stage(cfg, "analysis/dictionary", dictionary_files(s.dictionaries))

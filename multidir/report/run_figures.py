@@ -11,9 +11,12 @@ from multidir.report import figures
 from multidir.report.plot import Plot, save
 from multidir.store.runs import Run
 
+_TRAINED = (("curve.csv", figures.training_curves), ("dictionaries.csv", figures.sparsity_frontier))
+
 FIGURES: dict[str, tuple[tuple[str, Callable[[pd.DataFrame], Plot]], ...]] = {
     "train/directions": (("directions.csv", figures.direction_geometry),),
-    "train/sae": (("curve.csv", figures.training_curves), ("dictionaries.csv", figures.sparsity_frontier)),
+    "train/sae": _TRAINED,
+    "train/sae-live": _TRAINED,
     "analysis/dictionary": (
         ("dictionaries.csv", figures.sparsity_frontier),
         ("latents.csv", figures.latent_density),
