@@ -22,7 +22,7 @@ from multidir.records.site import Site
 from multidir.records.text import Trace
 from multidir.sae.live import CaptureSource
 from multidir.sae.parallel import Group
-from multidir.sae.source import Batch, Source, StoreSource
+from multidir.sae.source import Batch, Source, StoreSource, rows_hash
 from multidir.sae.spec import DictionarySpec
 from multidir.sae.split import choose_held_out, split_rows
 from multidir.sae.train import Job
@@ -116,7 +116,7 @@ def stored_data(store: ActivationStore, choice: DictionaryChoice, device: str, g
         _numbered(split.unit[split.held_out]),
         {role: str(known[role].get("source") or known[role]["fingerprint"]) for role, _ in keys},
         {"context_size": max(info.n_tokens for info in store.traces), "store_hash": store.content_hash},
-        {"held_out": _held_out(choice), "mixing": round(source.collision_ratio(), 4)},
+        {"held_out": _held_out(choice), "rows": rows_hash(store), "mixing": round(source.collision_ratio(), 4)},
     )
 
 

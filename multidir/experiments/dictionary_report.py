@@ -101,6 +101,7 @@ def _line(subject: Subject, quality: Quality, rng: np.random.Generator) -> dict[
         "width": subject.coder.width,
         **numbers,
         "silent": quality.silent,
+        "held_out": subject.held_out,
         "rows": quality.n,
         "clusters": len(quality.rows),
     }

@@ -125,6 +125,7 @@ def test_dictionaries_are_measured_without_their_model(place: Path) -> None:
     found = run_of(place, "analysis/dictionary")
     table = pd.read_csv(found / "dictionaries.csv").set_index("name")
     trained = pd.read_csv(run / "dictionaries.csv").set_index("name")
+    assert table["held_out"].all()
     assert table["fvu"].to_dict() == pytest.approx(trained["fvu"].to_dict())  # the same rows, held out then as now
     pairs = pd.read_csv(found / "pairs.csv")
     same_width = {("batchtopk", "batchtopk"), ("crosscoder", "crosscoder")}
