@@ -7,7 +7,8 @@ features; the texts that latents are strongest on. A published dictionary is bel
 
     multidir run analysis/dictionary --dictionaries runs/train/sae/... --store runs/data/activations/...
 
-Writes dictionaries.csv, latents.csv, pairs.csv, models.csv, known.csv, examples.csv, figures. A minute.
+Writes dictionaries.csv, latents.csv, pairs.csv, models.csv, known.csv, examples.csv, figures, and the decoder rows of
+the strongest latents as directions.safetensors. A minute.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class Science:
     texts: int = 20
     """Texts that predictions are compared on; 0 leaves the model out, and with it examples and known features."""
     shown: int = 20
-    """Latents of each dictionary that get examples."""
+    """Latents of each dictionary that get examples and become directions: the strongest ones."""
     examples: int = 5
     """Examples of each."""
     planted: str = ""
@@ -60,18 +61,20 @@ class Config:
 
 def main(cfg: Config) -> Path:
     """Measure and return the run folder."""
-    from multidir.experiments.dictionaries import dictionary_files, dictionary_sources, open_store
+    from multidir.experiments.dictionaries import dictionary_files, dictionary_sources
+    from multidir.experiments.dictionary_data import open_store
 
     s = cfg.science
     run = open_stage(cfg, "analysis/dictionary", dictionary_files(s.dictionaries))
     if run.complete:
         return run.path
-    from multidir.experiments.dictionary_report import report_dictionaries
+    from multidir.experiments.dictionary_report import report_dictionaries, strongest_directions
     from multidir.experiments.dictionary_subjects import Settings, load_subjects
     from multidir.experiments.results import save_results
     from multidir.models.load import load_model
     from multidir.records.site import Site
     from multidir.report.run_figures import save_figures
+    from multidir.store.directions import save_directions
 
     with run:
         store = open_store(cfg.store)
@@ -80,5 +83,7 @@ def main(cfg: Config) -> Path:
         subjects = load_subjects(dictionary_sources(s.dictionaries), store, s.role, site, settings)
         lm = load_model(cfg.pair.source(s.role), s.role, cfg.compute.device, "float32") if s.texts else None
         save_results(run, report_dictionaries(subjects, store, lm, s.planted, settings))
+        if directions := strongest_directions(subjects, store, s.shown):
+            save_directions(run.file("directions.safetensors"), directions)
         save_figures(run, "analysis/dictionary")
     return run.path

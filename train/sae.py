@@ -17,40 +17,10 @@ from __future__ import annotations
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
 from multidir.config import Compute
+from multidir.experiments.settings import DictionaryChoice
 from multidir.recipes.stage import open_stage
-from multidir.sae.spec import Architecture, Training
-from multidir.types import Role
-
-
-@dataclass(frozen=True)
-class Science:
-    """What changes numbers."""
-
-    site: tuple[str, ...] = ("L10.resid_post",)
-    """Where."""
-    model: tuple[Role, ...] = ("reasoning",)
-    """Whose activations."""
-    arch: tuple[Architecture, ...] = ("batchtopk",)
-    """How latents are chosen."""
-    width: tuple[int, ...] = (4096,)
-    """Latents."""
-    k: tuple[int, ...] = (32,)
-    """Active latents per token."""
-    seed: tuple[int, ...] = (0,)
-    """Seeds of the initial weights."""
-    training: Training = field(default_factory=lambda: Training(steps=2000, batch=4096, warmup=100, sparsity=0.05))
-    """How all of them learn."""
-    held_out: float = 0.1
-    """Share of the prompts that is held out."""
-    split_by: Literal["prompt", "trace"] = "prompt"
-    """What is held out as a whole."""
-    order_seed: int = 0
-    """Seed of the order of rows and of what is held out."""
-    backend: Literal["multidir", "sae_lens"] = "multidir"
-    """`sae_lens`: the same rows through SAELens' own trainer, as a reference; it neither resumes nor draws curves."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +29,7 @@ class Config:
 
     store: Path
     """Activation store, or run folder of data/activations."""
-    science: Science = field(default_factory=Science)
+    science: DictionaryChoice = field(default_factory=DictionaryChoice)
     compute: Compute = field(default_factory=Compute)
 
 
@@ -68,15 +38,16 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "train/sae")
     if run.complete:
         return run.path
-    from multidir.experiments.dictionaries import open_store, train_dictionaries
+    from multidir.experiments.dictionaries import train_dictionaries
+    from multidir.experiments.dictionary_data import open_store, stored_data
     from multidir.experiments.results import save_results
     from multidir.report.run_figures import save_figures
     from multidir.sae.parallel import process_device, process_group
 
     device = process_device(cfg.compute.device)
     with process_group(device) as group, run if group.leads else nullcontext():
-        store = open_store(cfg.store)
-        found = train_dictionaries(store, cfg.science, run.path, device, cfg.compute.dtype, group)
+        data = stored_data(open_store(cfg.store), cfg.science, device, group)
+        found = train_dictionaries(data, cfg.science, run.path, device, cfg.compute.dtype, group)
         if found is not None:
             save_results(run, found)
             save_figures(run, "train/sae")

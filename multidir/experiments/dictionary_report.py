@@ -23,10 +23,12 @@ from multidir.experiments.results import Results
 from multidir.models.align import decode_text, token_spans
 from multidir.models.language_model import LanguageModel
 from multidir.organism.planting import CAUSES, causes_of_tokens
+from multidir.records.direction import DirectionSet
 from multidir.sae.crosscoder import latent_scaling
 from multidir.sae.dictionary import Coder, Dictionary
 from multidir.sae.examples import strongest
 from multidir.sae.known import find_known
+from multidir.sae.latents import latent_directions
 from multidir.sae.matching import match, nearest
 from multidir.sae.quality import Quality, measure_quality
 from multidir.sae.splice import splice
@@ -72,6 +74,23 @@ def report_dictionaries(
     return Results({"dictionaries": table, **{n: t for n, t in tables.items() if not t.empty}}, headline)
 
 
+def strongest_latents(subject: Subject, store: ActivationStore, count: int) -> list[int]:
+    """The latents with the largest summed activation on the rows that the dictionary is measured on."""
+    rows = side_by_side(store, subject.keys, subject.rows[:4096])
+    order = np.argsort(-measure_quality(subject.coder, rows).strength, kind="stable")
+    return [int(latent) for latent in order[:count]]
+
+
+def strongest_directions(subjects: list[Subject], store: ActivationStore, count: int) -> DirectionSet | None:
+    """Decoder rows of the strongest latents, `<dictionary>/<latent>`; none when all dictionaries are crosscoders."""
+    single = [subject for subject in subjects if len(subject.keys) == 1]
+    sets = [
+        latent_directions(s.coder, strongest_latents(s, store, count), s.name, s.keys[0][1], {"role": s.keys[0][0]})
+        for s in single
+    ]
+    return DirectionSet(direction for each in sets for direction in each) if sets else None
+
+
 def _line(subject: Subject, quality: Quality, rng: np.random.Generator) -> dict[str, Any]:
     numbers = flat(quality.estimates(rng))
     return {
@@ -82,6 +101,7 @@ def _line(subject: Subject, quality: Quality, rng: np.random.Generator) -> dict[
         "width": subject.coder.width,
         **numbers,
         "silent": quality.silent,
+        "held_out": subject.held_out,
         "rows": quality.n,
         "clusters": len(quality.rows),
     }
@@ -150,8 +170,7 @@ def _examples(
     subject: Subject, store: ActivationStore, lm: LanguageModel, settings: Settings
 ) -> Iterator[dict[str, Any]]:
     role, site = subject.keys[0]
-    acts = measure_quality(subject.coder, side_by_side(store, subject.keys, subject.rows[:4096])).strength
-    chosen = np.argsort(-acts)[: settings.shown].tolist()
+    chosen = strongest_latents(subject, store, settings.shown)
     for example in strongest(subject.coder, store, role, site, chosen, settings.examples):
         rows = store.trace_rows(example.trace_id)
         ids = store.token_ids[rows].tolist()

@@ -15,6 +15,7 @@ from multidir.records.site import Site
 from multidir.sae.dictionary import Coder
 from multidir.sae.folder import read_config, site_of
 from multidir.sae.foreign import load_dictionary, settle
+from multidir.sae.source import rows_hash
 from multidir.sae.split import split_rows
 from multidir.store.activations import ActivationStore
 from multidir.store.spec import Key
@@ -49,6 +50,8 @@ class Subject:
     """Rows of the store."""
     unit: IntArray
     """(m,) number from 0 of the prompt of each of those rows."""
+    held_out: bool
+    """Whether it was trained on this store without these rows; otherwise it may or may not have seen them."""
     readings: Mapping[str, float] = field(default_factory=dict)
     """L0 under each reading that was tried."""
 
@@ -70,9 +73,9 @@ def load_subjects(
         keys = keys or ((role, site or _site(coder, name)),)
         if coder.d != store.d * len(keys):
             raise DesignError(f"{name} reads rows of width {coder.d}, and {store.path} holds rows of {store.d}")
-        rows, unit = _held_out(coder, store, settings)
+        rows, unit, held_out = _rows(coder, store, settings)
         coder, readings = settle(coder, side_by_side(store, keys, rows[:2048]), settings.expected_l0)
-        found.append(Subject(name, coder, keys, rows, unit, readings))
+        found.append(Subject(name, coder, keys, rows, unit, held_out, readings))
     return found
 
 
@@ -95,16 +98,17 @@ def _site(coder: Coder, name: str) -> Site:
     return site
 
 
-def _held_out(coder: Coder, store: ActivationStore, settings: Settings) -> tuple[IntArray, IntArray]:
+def _rows(coder: Coder, store: ActivationStore, settings: Settings) -> tuple[IntArray, IntArray, bool]:
+    """Rows, their prompts, and whether they were held out when the dictionary was trained."""
     origin = coder.facts.get("multidir") or {}
     rng = np.random.default_rng(settings.seed)
-    if coder.facts.get("store_hash") == store.content_hash and "held_out" in origin:
+    if origin.get("rows") == rows_hash(store):
         split = split_rows(store, most=settings.rows, **origin["held_out"])
-        return split.held_out, _numbered(split.unit[split.held_out])
+        return split.held_out, _numbered(split.unit[split.held_out]), True
     later = np.flatnonzero(store.position > 0)
     rows = np.sort(rng.choice(later, min(settings.rows, len(later)), replace=False))
     prompts = _numbered(np.array([info.prompt_id for info in store.traces]))
-    return rows, _numbered(prompts[store.trace_index[rows]])
+    return rows, _numbered(prompts[store.trace_index[rows]]), False
 
 
 def _numbered(names: np.ndarray[Any, Any]) -> IntArray:

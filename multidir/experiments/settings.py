@@ -9,6 +9,8 @@ from multidir.annotate.text_measures import CoherenceGate
 from multidir.errors import ConfigError
 from multidir.linalg.contrast import MeanRule, Reference
 from multidir.methods.window_rules import Skip
+from multidir.sae.spec import Architecture, Training
+from multidir.types import Role
 
 
 @dataclass(frozen=True)
@@ -60,3 +62,31 @@ class Scoring:
     """A cell counts as coherent when at least this share of its texts passes the gate."""
     gate: CoherenceGate = field(default_factory=CoherenceGate)
     """When a single text is coherent."""
+
+
+@dataclass(frozen=True)
+class DictionaryChoice:
+    """Which dictionaries are trained, and how."""
+
+    site: tuple[str, ...] = ("L10.resid_post",)
+    """Where."""
+    model: tuple[Role, ...] = ("reasoning",)
+    """Whose activations."""
+    arch: tuple[Architecture, ...] = ("batchtopk",)
+    """How latents are chosen."""
+    width: tuple[int, ...] = (4096,)
+    """Latents."""
+    k: tuple[int, ...] = (32,)
+    """Active latents per token."""
+    seed: tuple[int, ...] = (0,)
+    """Seeds of the initial weights."""
+    training: Training = field(default_factory=lambda: Training(steps=2000, batch=4096, warmup=100, sparsity=0.05))
+    """How all of them learn."""
+    held_out: float = 0.1
+    """Share of the prompts that is held out."""
+    split_by: Literal["prompt", "trace"] = "prompt"
+    """What is held out as a whole."""
+    order_seed: int = 0
+    """Seed of the order of rows and of what is held out."""
+    backend: Literal["multidir", "sae_lens"] = "multidir"
+    """`sae_lens`: the same rows through SAELens' own trainer, as a reference; it neither resumes nor draws curves."""

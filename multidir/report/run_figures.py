@@ -15,6 +15,11 @@ from multidir.store.runs import Run
 
 Draw = Callable[[pd.DataFrame], Plot]
 
+_TRAINED: tuple[tuple[str, Draw], ...] = (
+    ("curve.csv", figures.training_curves),
+    ("dictionaries.csv", figures.sparsity_frontier),
+)
+
 FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
     "train/directions": (("directions.csv", figures.direction_geometry),),
     "analysis/agreement": (
@@ -34,7 +39,8 @@ FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
         ("angles.csv?axis=site", figures.span_angles),
     ),
     "analysis/logit-lens": (("scores.csv", figures.logit_lens),),
-    "train/sae": (("curve.csv", figures.training_curves), ("dictionaries.csv", figures.sparsity_frontier)),
+    "train/sae": _TRAINED,
+    "train/sae-live": _TRAINED,
     "analysis/dictionary": (
         ("dictionaries.csv", figures.sparsity_frontier),
         ("latents.csv", figures.latent_density),

@@ -74,7 +74,7 @@ class CaptureSource:
             wanted.append(index)
             if sum(self._lengths[i] - 1 for i in wanted) >= rows:
                 break
-        return {key: values[:rows].to(self._device) for key, values in self._captured(wanted).items()}
+        return {key: values[:rows].to(self._device) for key, values in self.rows(wanted).items()}
 
     def batches(self, first: int) -> Generator[Batch, None, None]:
         """Endless full batches from number `first` on; fills that hold only earlier ones are not captured."""
@@ -85,7 +85,7 @@ class CaptureSource:
                 if skip >= size:
                     skip -= size
                     continue
-                rows = self._captured(fill)
+                rows = self.rows(fill)
                 order = np.random.default_rng([self._seed, turn, number]).permutation(len(next(iter(rows.values()))))
                 for at in range(skip, size):
                     chosen = torch.from_numpy(order[at * self._batch : (at + 1) * self._batch])
@@ -110,7 +110,8 @@ class CaptureSource:
             fills[-2:] = [fills[-2] + fills[-1]]
         return fills
 
-    def _captured(self, chosen: Sequence[int]) -> Batch:
+    def rows(self, chosen: Sequence[int]) -> Batch:
+        """All rows of chosen texts in their order, first positions left out."""
         found: Batch = {}
         for role, lm in self._models.items():
             texts = [self._texts[role][i] for i in chosen]

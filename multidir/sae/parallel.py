@@ -6,6 +6,7 @@ fired is shared, so that all agree on which are dead. A batch-top-k is taken ove
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -84,3 +85,4 @@ def process_group(device: str = "cpu") -> Iterator[Group]:
         group.wait()  # a process that leaves while another is still at work aborts at times
     finally:
         dist.destroy_process_group()
+        gc.collect()  # what a group leaves behind aborts at times when the interpreter takes it down

@@ -19,7 +19,7 @@ from multidir.errors import DesignError
 from multidir.models.pipeline import prefetch
 from multidir.sae.parallel import Group
 from multidir.store.activations import ActivationStore
-from multidir.store.atomic import sha256_json
+from multidir.store.atomic import sha256_bytes, sha256_json
 from multidir.store.shuffle import Shuffle
 from multidir.store.spec import Key
 from multidir.store.stream import RowStream
@@ -30,6 +30,11 @@ Batch = dict[Key, Tensor]
 
 _AHEAD = 2
 """Batches that are made ready while a step runs."""
+
+
+def rows_hash(store: ActivationStore) -> str:
+    """Hash of a store's activations; other labels on the same rows change nothing."""
+    return sha256_json([record.sha256 for record in store.manifest.shards])
 
 
 class Source(Protocol):
@@ -68,12 +73,8 @@ class StoreSource:
             DesignError: fewer rows than a batch, or a batch that cannot be shared evenly.
         """
         group = group or Group()
-        self.store, self.keys, self.shuffle, self._device = (
-            store,
-            tuple(store.key(*key) for key in keys),
-            shuffle,
-            device,
-        )
+        self.store, self.shuffle, self._device = store, shuffle, device
+        self.keys = tuple(store.key(*key) for key in keys)
         self._rows = rows
         if shuffle.batch_rows % group.size:
             raise DesignError(f"a batch of {shuffle.batch_rows} rows cannot be shared by {group.size} processes")
@@ -87,10 +88,8 @@ class StoreSource:
                 "take a smaller batch, hold out less, or capture more"
             )
         self._mine = mine
-        shared = sha256_json(np.packbits(rows).tolist())
-        self.identity = sha256_json(
-            [store.content_hash, [str(part) for part in self.keys], vars(shuffle), shared, group.size]
-        )
+        chosen, names = sha256_bytes(np.packbits(rows).tobytes()), [str(part) for part in self.keys]
+        self.identity = sha256_json([rows_hash(store), names, vars(shuffle), chosen, group.size])
 
     @property
     def steps_per_pass(self) -> int:

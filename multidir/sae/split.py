@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -40,17 +41,31 @@ def split_rows(store: ActivationStore, share: float, by: Unit, seed: int, most: 
         DesignError: fewer than four units, or a share that leaves nothing to learn from.
     """
     names = [info.prompt_id if by == "prompt" else info.id for info in store.traces]
-    unique, of_trace = np.unique(names, return_inverse=True)
+    held, of_trace = choose_held_out(names, share, by, seed)
+    unit, held_row, later = of_trace[store.trace_index], held[store.trace_index], store.position > 0
+    out = np.flatnonzero(held_row & later)
+    thinned = np.sort(np.random.default_rng([seed, 1]).choice(out, min(most, len(out)), replace=False))
+    return Split(~held_row & later, thinned, unit)
+
+
+def choose_held_out(names: Sequence[str], share: float, by: Unit, seed: int) -> tuple[BoolArray, IntArray]:
+    """Which texts are held out, and the number of the prompt or trace of each; texts of one name go the same way.
+
+    Args:
+        names: prompt or trace of each text.
+        share: as in `split_rows`.
+        by: what the names are, for the message.
+        seed: decides which.
+
+    Raises:
+        DesignError: fewer than four units, or a share that leaves nothing to learn from.
+    """
+    unique, unit = np.unique(names, return_inverse=True)
     held = max(2, round(share * len(unique)))
     if not 0 < share < 1 or len(unique) < 4 or held > len(unique) - 1:
         raise DesignError(
             f"cannot hold out {share:g} of {len(unique)} {by}s: that takes a share between 0 and 1, at least four "
             f"{by}s, and one that stays; capture more, or split by {'trace' if by == 'prompt' else 'prompt'}"
         )
-    rng = np.random.default_rng(seed)
-    order = rng.permutation(len(unique))
-    unit = of_trace[store.trace_index]
-    later = store.position > 0
-    out = np.flatnonzero(np.isin(unit, order[:held]) & later)
-    thinned = np.sort(rng.choice(out, min(most, len(out)), replace=False))
-    return Split(np.isin(unit, order[held:]) & later, thinned, unit)
+    order = np.random.default_rng(seed).permutation(len(unique))
+    return np.isin(unit, order[:held]), unit

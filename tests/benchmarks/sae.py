@@ -76,6 +76,7 @@ class Worker:
     """A trainer in a process of its own."""
 
     def __init__(self, name: str, arch: str, data: Path, settings: Path) -> None:
+        self.name, self.arch = name, arch
         own = name in ("multidir", "sae_lens", "multidir in sae_lens")
         python = sys.executable if own else str(environment_of_peers())
         script = str(Path(__file__).with_name("sae_peers.py"))
@@ -101,7 +102,7 @@ class Worker:
             if line.startswith("{"):
                 found: dict[str, Any] = json.loads(line)
                 return found
-        raise RuntimeError("a trainer ended")
+        raise RuntimeError(f"{self.name} ended while it trained {self.arch}: exit code {self.process.wait()}")
 
     def __enter__(self) -> Worker:
         return self

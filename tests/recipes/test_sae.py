@@ -20,6 +20,9 @@ from multidir.records.pair import TINY, Pair
 from multidir.records.site import Site
 from multidir.records.text import Trace
 from multidir.sae.folder import read_folder
+from multidir.store.directions import load_directions
+from multidir.store.rows import write_rows
+from multidir.store.runs import open_run
 from tests.sae.planted import planted_store
 
 SIZES = ["--width", "64", "--k", "4", "--batch", "128", "--lr", "3e-3", "--warmup", "5", "--held-out", "0.3"]
@@ -122,6 +125,7 @@ def test_dictionaries_are_measured_without_their_model(place: Path) -> None:
     found = run_of(place, "analysis/dictionary")
     table = pd.read_csv(found / "dictionaries.csv").set_index("name")
     trained = pd.read_csv(run / "dictionaries.csv").set_index("name")
+    assert table["held_out"].all()
     assert table["fvu"].to_dict() == pytest.approx(trained["fvu"].to_dict())  # the same rows, held out then as now
     pairs = pd.read_csv(found / "pairs.csv")
     same_width = {("batchtopk", "batchtopk"), ("crosscoder", "crosscoder")}
@@ -130,6 +134,9 @@ def test_dictionaries_are_measured_without_their_model(place: Path) -> None:
     models = pd.read_csv(found / "models.csv")
     kinds = models["kind"].value_counts()
     assert kinds["shared"] > 0.5 * kinds.sum()  # the reasoning rows of this store are the base rows, twice
+    directions = load_directions(found / "directions.safetensors")
+    assert len(directions) == 4 * 20  # a crosscoder's rows are of two models and are no direction of one
+    assert {(item.site, item.source["role"]) for item in directions} == {(Site(2), "reasoning")}
     latents = pd.read_csv(found / "latents.csv")
     assert len(latents) == 6 * 64
     assert {file.stem for file in (found / "figures").glob("*.svg")} == {
@@ -149,17 +156,39 @@ def test_a_single_folder_and_what_is_none(place: Path, capsys: pytest.CaptureFix
     assert "should have about 60 active latents" in capsys.readouterr().err
 
 
-def tiny_store(path: Path) -> Path:
-    """Solutions of the small language, as the tiny base model holds them at the block of the planted directions."""
+def tiny_traces() -> list[Trace]:
+    """Solutions of the small language, as tokens of the tiny base model."""
     lm = load_model(TINY.source("base"), "base")
     worlds, traces = load_worlds(), []
     for number in range(24):
         text = base_document(f"dictionary {number}", worlds, Mixture(prose=0.0, swapped=0.0), Habits()).text
         ids = (lm.tokenizer.bos_token_id, *lm.tokenizer(text, add_special_tokens=False)["input_ids"])
         traces.append(Trace(f"t{number}", f"p{number}", "c", ids, 1, decode_text(lm.tokenizer, ids), "m", {}, True))
-    pair = Pair(TINY.base)
-    capture_store(path, pair, Compute(), traces, (Site(2),), "float32")
+    return traces
+
+
+def tiny_store(path: Path) -> Path:
+    """What the base model holds at the block of the planted directions while it reads them."""
+    capture_store(path, Pair(TINY.base), Compute(), tiny_traces(), (Site(2),), "float32")
     return path
+
+
+def test_rows_of_a_live_model_need_no_store(tmp_path: Path) -> None:
+    with open_run(tmp_path / "runs", "data/traces", {}) as run:
+        write_rows(run.file("traces.jsonl"), tiny_traces())
+    command = ["run", "train/sae-live", "--traces", str(run.path), "--runs", str(tmp_path / "runs"), "--site", "L2"]
+    sizes = ["--width", "256", "--k", "8", "--batch", "256", "--steps", "30", "--lr", "2e-3", "--warmup", "5"]
+    kinds = ["--model", "base", "--arch", "topk", "crosscoder", "--held-out", "0.3"]
+    assert main([*command, *sizes, *kinds]) == 0
+    found = run_of(tmp_path, "train/sae-live")
+    table = pd.read_csv(found / "dictionaries.csv").set_index("architecture")
+    assert table["l0"].to_numpy() == pytest.approx(8, rel=0.02)
+    assert (table["fvu"] < 0.6).all()
+    assert (table["clusters"] == 7).all()
+    curve = pd.read_csv(found / "curve.csv")
+    assert curve["held_out_fvu"].iloc[-1] < curve["held_out_fvu"].iloc[0]
+    both = read_folder(next(found.glob("*crosscoder*/cfg.json")).parent)
+    assert both.facts["model_name"] == "shipped:tiny/base + shipped:tiny/reasoning-and"
 
 
 def test_on_the_tiny_pair_everything_is_measured(tmp_path: Path) -> None:
