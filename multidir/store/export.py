@@ -136,13 +136,21 @@ def export_anndata(store: ActivationStore, path: Path, role: Role, site: Site, i
 
     rows = np.arange(store.n_rows)[slice(None) if index is None else index]
     facts = _token_facts(store)
-    chosen = pd.DataFrame({name: pd.Categorical(v) if v.dtype == object else v for name, v in facts.items()}).iloc[rows]
-    chosen.index = pd.Index([str(row) for row in rows])
-    columns = pd.DataFrame(index=pd.Index([f"channel_{i}" for i in range(store.d)]))
+    kept = {name: pd.Categorical(v, categories=_texts(v)) if v.dtype == object else v for name, v in facts.items()}
+    chosen = pd.DataFrame(kept).iloc[rows]
+    chosen.index = pd.Index([str(row) for row in rows], dtype=object)
+    columns = pd.DataFrame(index=pd.Index([f"channel_{i}" for i in range(store.d)], dtype=object))
     made = anndata.AnnData(store.rows(role, site, rows), obs=chosen, var=columns)
     made.uns["multidir"] = {"role": role, "site": str(site), "content_hash": store.content_hash}
     with atomic_path(path) as partial:
         made.write_h5ad(partial)
+
+
+def _texts(values: np.ndarray[Any, Any]) -> Any:
+    """The texts of a column as Python objects: not every AnnData can write the string arrays of pandas 3."""
+    import pandas as pd
+
+    return pd.Index(sorted({value for value in values.tolist() if value is not None}), dtype=object)
 
 
 def _token_facts(store: ActivationStore) -> dict[str, np.ndarray[Any, Any]]:
