@@ -62,7 +62,6 @@ class Config:
 def main(cfg: Config) -> Path:
     """Measure and return the run folder."""
     from multidir.experiments.dictionaries import dictionary_files, dictionary_sources
-    from multidir.experiments.dictionary_data import open_store
 
     s = cfg.science
     run = open_stage(cfg, "analysis/dictionary", dictionary_files(s.dictionaries))
@@ -74,10 +73,11 @@ def main(cfg: Config) -> Path:
     from multidir.models.load import load_model
     from multidir.records.site import Site
     from multidir.report.run_figures import save_figures
+    from multidir.store.activations import ActivationStore
     from multidir.store.directions import save_directions
 
     with run:
-        store = open_store(cfg.store)
+        store = ActivationStore.open(cfg.store, verify=True)
         settings = Settings(s.rows, s.texts, s.examples, s.shown, s.expected_l0 or None, s.draws_seed)
         site = Site.parse(s.site) if s.site else None
         subjects = load_subjects(dictionary_sources(s.dictionaries), store, s.role, site, settings)

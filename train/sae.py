@@ -39,14 +39,16 @@ def main(cfg: Config) -> Path:
     if run.complete:
         return run.path
     from multidir.experiments.dictionaries import train_dictionaries
-    from multidir.experiments.dictionary_data import open_store, stored_data
+    from multidir.experiments.dictionary_data import stored_data
     from multidir.experiments.results import save_results
     from multidir.report.run_figures import save_figures
     from multidir.sae.parallel import process_device, process_group
+    from multidir.store.activations import ActivationStore
 
     device = process_device(cfg.compute.device)
     with process_group(device) as group, run if group.leads else nullcontext():
-        data = stored_data(open_store(cfg.store), cfg.science, device, group)
+        store = ActivationStore.open(cfg.store, verify=group.leads)
+        data = stored_data(store, cfg.science, device, group)
         found = train_dictionaries(data, cfg.science, run.path, device, cfg.compute.dtype, group)
         if found is not None:
             save_results(run, found)

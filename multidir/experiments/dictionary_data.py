@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -89,11 +88,6 @@ def _held_out(choice: DictionaryChoice) -> dict[str, Any]:
 def _numbered(units: IntArray) -> IntArray:
     found: IntArray = np.unique(units, return_inverse=True)[1]
     return found
-
-
-def open_store(path: Path) -> ActivationStore:
-    """A store by its own folder, or by the run folder of data/activations."""
-    return ActivationStore.open(path / "store" if (path / "store").is_dir() else path)
 
 
 def stored_data(store: ActivationStore, choice: DictionaryChoice, device: str, group: Group) -> Data:

@@ -11,7 +11,6 @@ from typing import Literal
 from array_api_compat import device
 
 from multidir.errors import DesignError
-from multidir.linalg.moments import Moments
 from multidir.linalg.namespace import Array, as_float64, namespace
 
 MeanRule = Literal["token", "trace"]
@@ -19,26 +18,6 @@ MeanRule = Literal["token", "trace"]
 
 Reference = Literal["all", "rest"]
 """`all`: every labelled row, positives included (D). `rest`: every labelled row but the positives (D-)."""
-
-
-def difference_of_means(positive: Moments, reference: Moments) -> Array:
-    """Difference of two means, in residual-stream units.
-
-        v = mean(positive) - mean(reference)
-
-    Not normalised: |v| is the separation.
-
-    Returns:
-        (d,) float64.
-    Raises:
-        DesignError: one of the two has no rows.
-    """
-    if positive.count == 0 or reference.count == 0:
-        raise DesignError(
-            f"a difference of means needs rows on both sides, got {positive.count} positive and "
-            f"{reference.count} reference rows; choose another label, offsets or more traces"
-        )
-    return positive.mean - reference.mean
 
 
 def contrast(

@@ -10,7 +10,6 @@ Source: arXiv 2507.12638, Eq. 3 and section 3.1.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +18,7 @@ import numpy as np
 from multidir.errors import DesignError
 from multidir.linalg.contrast import MeanRule, Reference, contrast
 from multidir.methods.window_rules import Offsets, Skip, window_sums
-from multidir.records.direction import Direction, DirectionSet
+from multidir.records.direction import Direction
 from multidir.records.site import Site
 from multidir.types import FloatArray, IntArray, Role
 
@@ -147,28 +146,3 @@ def diffmeans(
         DesignError: the label has no rows there.
     """
     return TraceSums.read(store, role, site, annotator, offsets, skip).direction(label, mean, reference)
-
-
-def diffmeans_table(
-    store: ActivationStore,
-    roles: Sequence[Role],
-    sites: Sequence[Site],
-    annotator: str,
-    labels: Sequence[str],
-    windows: Sequence[Offsets],
-    mean: MeanRule = "token",
-    reference: Reference = "all",
-    skip: Skip = "whole",
-) -> DirectionSet:
-    """Directions of every role, site, window and label; the sums of each window are read once.
-
-    Arguments as in `diffmeans`, in lists.
-    """
-    return DirectionSet(
-        read.direction(label, mean, reference)
-        for role in roles
-        for site in sites
-        for window in windows
-        for read in [TraceSums.read(store, role, site, annotator, window, skip)]
-        for label in labels
-    )

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 
 from multidir.errors import DesignError
 from multidir.linalg.angles import effective_rank
-from multidir.linalg.contrast import contrast, contrasts, difference_of_means
-from multidir.linalg.moments import Moments
+from multidir.linalg.contrast import contrast, contrasts
 
 T, G, D = 7, 4, 5
 
@@ -92,13 +91,6 @@ def test_a_draw_without_positives_is_nan_not_zero() -> None:
     found = contrasts(sums, counts, 0, np.array([[0.0, 2, 1], [1, 1, 1]]))
     assert np.isnan(found[0]).all()
     assert np.isfinite(found[1]).all()
-
-
-def test_from_moments(rng: np.random.Generator) -> None:
-    x = rng.normal(size=(10, 3))
-    np.testing.assert_allclose(difference_of_means(Moments.of(x[:4]), Moments.of(x)), x[:4].mean(0) - x.mean(0))
-    with pytest.raises(DesignError, match="got 0 positive and 10 reference"):
-        difference_of_means(Moments.of(x[:0]), Moments.of(x))
 
 
 def test_empty_classes_and_wrong_shapes_are_refused() -> None:

@@ -6,7 +6,7 @@ import pytest
 from multidir.errors import AlignmentError, DesignError
 from multidir.linalg.angles import cosine
 from multidir.linalg.basis import orthonormal_basis
-from multidir.methods.diffmeans import TraceSums, diffmeans, diffmeans_table
+from multidir.methods.diffmeans import TraceSums, diffmeans
 from multidir.methods.reliability import Case, direction_estimates
 from multidir.store.activations import ActivationStore
 from tests.methods.planted import ANNOTATOR, N_TRACES, OFFSETS, PLANTED, SITE, D
@@ -53,14 +53,6 @@ def test_a_direction_knows_its_origin(store: ActivationStore) -> None:
     assert found.source["store"] == store.content_hash
     assert found.source["rows"] % 3 == 0
     assert 0 < found.source["traces"] <= N_TRACES
-
-
-def test_a_table_is_all_of_them(store: ActivationStore) -> None:
-    windows = [OFFSETS, (0, 0)]
-    found = diffmeans_table(store, store.roles, store.sites, ANNOTATOR, ["backtracking", "deduction"], windows)
-    assert len(found) == 8
-    single = diffmeans(store, "reasoning", SITE, ANNOTATOR, "deduction", (0, 0))
-    np.testing.assert_array_equal(found[single.name].unit, single.unit)
 
 
 def test_an_empty_class_is_refused_with_what_there_is(store: ActivationStore) -> None:

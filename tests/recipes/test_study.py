@@ -133,3 +133,5 @@ def test_a_changed_store_does_not_become_a_result(
     for recipe in ("train/directions", "analysis/separation"):
         assert main(["run", recipe, *settings]) == 1
         assert "shard-00000.h5 was changed: its sha256 differs from the manifest" in capsys.readouterr().err
+    assert main(["run", "train/sae", "--store", str(store), "--site", "L2", *settings[-2:]]) == 1
+    assert "shard-00000.h5 was changed: its sha256 differs from the manifest" in capsys.readouterr().err
