@@ -6,7 +6,7 @@ float32 a row's tokens depend on its prompt, seed and edits alone, not on what e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Protocol
@@ -20,6 +20,7 @@ from multidir.models.capture import check_sequences
 from multidir.models.language_model import LanguageModel
 from multidir.models.positions import PAD, Positions
 from multidir.models.sampling import Sampling, choose, draws
+from multidir.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -45,18 +46,37 @@ class LiveEdits(Protocol):
         """From now on the batch has only these of its rows, in this order."""
         ...
 
+    def join(self, rows: Sequence[int], n_prompt: Sequence[int]) -> None:
+        """These edit rows enter at the end of the batch."""
+        ...
+
 
 class Edits(Protocol):
     """What `generate` needs of edits; `steer.edit` makes them."""
+
+    edited: IntArray
+    """(b,) receipt: token positions edited so far, per row."""
+    edit_norm_sum: FloatArray
+    """(b,) float64 receipt: sum of the norms of those edits, per row."""
 
     def __len__(self) -> int:
         """Number of rows they are for."""
         ...
 
     def attach(
-        self, lm: LanguageModel, positions: Positions, rows: Sequence[int], n_prompt: Sequence[int]
+        self, lm: LanguageModel, positions: Positions, rows: Sequence[int], n_prompt: Sequence[int] | None
     ) -> AbstractContextManager[LiveEdits]:
         """Hook the edits of these rows into the model; batch row i gets the edits of `rows[i]`."""
+        ...
+
+    def prompt_state(self, row: int, prompt: Sequence[int]) -> tuple[int, Hashable]:
+        """From which position on this row's prompt may differ from the unsteered one, and what its stream depends on.
+
+        Returns:
+            First absolute position of the prompt whose residual stream this row may change (the length of the
+            prompt if none), and a key: rows with the same prompt and an equal key have identical streams over the
+            whole prompt. A gate or noise counts as a change.
+        """
         ...
 
 
