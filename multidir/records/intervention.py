@@ -8,7 +8,7 @@ from typing import Literal
 from multidir.errors import ConfigError
 from multidir.records.direction import Direction
 
-DoseUnit = Literal["residual", "relative", "activation"]
+DoseUnit = Literal["residual", "relative", "activation", "kl"]
 Operator = Literal["add"]
 Scope = Literal["all", "prompt", "generated"]
 
@@ -18,7 +18,8 @@ class Dose:
     """How much, in a named unit: never a bare coefficient.
 
     `residual`: absolute residual-stream units (the paper's magnitude). `relative`: share of the mean
-    residual norm at the site. `activation`: multiples of the direction's own length.
+    residual norm at the site. `activation`: multiples of the direction's own length. `kl`: change of the
+    next-token distribution in nats, which `steer.calibrate` turns into residual units.
     """
 
     value: float
@@ -26,15 +27,14 @@ class Dose:
 
     def __post_init__(self) -> None:
         """Refuse an unknown unit and a value that is not a number."""
-        if self.unit not in ("residual", "relative", "activation"):
-            raise ConfigError(f"no dose unit {self.unit!r}; there are residual, relative and activation")
+        if self.unit not in ("residual", "relative", "activation", "kl"):
+            raise ConfigError(f"no dose unit {self.unit!r}; there are residual, relative, activation and kl")
         if self.value != self.value or abs(self.value) == float("inf"):
             raise ConfigError(f"a dose is a finite number, got {self.value}")
 
     def __str__(self) -> str:
-        return {"residual": f"{self.value:g}", "relative": f"{self.value:g}x", "activation": f"{self.value:g}v"}[
-            self.unit
-        ]
+        ends = {"residual": "", "relative": "x", "activation": "v", "kl": " nats"}
+        return f"{self.value:g}{ends[self.unit]}"
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ Positions are absolute, so that prefill, decoding, chunked prefill and a reused 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import contextmanager
 
 import numpy as np
@@ -56,6 +56,8 @@ class RowEdits:
             window(scope, 1)
         self.edited: IntArray = np.zeros(rows, dtype=np.int64)
         """(b,) receipt: token positions edited so far, per row."""
+        self.edit_norm_sum: FloatArray = np.zeros(rows)
+        """(b,) receipt: sum of the norms of those edits, per row."""
 
     def __len__(self) -> int:
         return len(self.coefficients)
@@ -66,6 +68,13 @@ class RowEdits:
     def mixture(self, dtype: torch.dtype) -> Tensor:
         """(b, d): what each row adds, summed in float64 and rounded once."""
         return torch.as_tensor(self.coefficients @ self.bank).to(dtype)
+
+    def prompt_state(self, row: int, prompt: Sequence[int]) -> tuple[int, Hashable]:
+        """From which position on this row's prompt differs from the unsteered one, and what its stream depends on."""
+        first, last = window(self.scopes[row], len(prompt))
+        if not self.coefficients[row].any() or first >= min(last, len(prompt)):
+            return len(prompt), None
+        return first, (self.scopes[row], self.coefficients[row].tobytes())
 
     @contextmanager
     def attach(

@@ -29,11 +29,12 @@ class LiveRowEdits:
         rows: Sequence[int],
         n_prompt: Sequence[int] | None,
     ) -> None:
-        self._edits, self._positions = edits, positions
+        self._edits, self._lm, self._positions = edits, lm, positions
         self._rows = np.asarray(rows, dtype=np.int64)
         self._scopes = [edits.scopes[row] for row in rows]
         self._add = edits.mixture(lm.dtype)[self._rows].to(lm.device)
         self._active = (edits.coefficients[self._rows] != 0).any(1)
+        self._norms = np.linalg.norm(edits.coefficients[self._rows] @ edits.bank, axis=1)
         self._guess = n_prompt is None
         self._edited = torch.zeros(len(self._rows), dtype=torch.long, device=lm.device)
         self._set_windows([1] * len(self._rows) if n_prompt is None else n_prompt)
@@ -77,12 +78,34 @@ class LiveRowEdits:
         self._rows = self._rows[index]
         self._scopes = [self._scopes[i] for i in index]
         self._active = self._active[index]
+        self._norms = self._norms[index]
         self._add, self._first, self._last, self._edited = (
             tensor[rows] for tensor in (self._add, self._first, self._last, self._edited)
         )
         self._count_open()
 
+    def join(self, rows: Sequence[int], n_prompt: Sequence[int]) -> None:
+        """These edit rows enter at the end of the batch."""
+        self.settle()
+        new = LiveRowEdits(self._edits, self._lm, self._positions, rows, n_prompt)
+        self._rows = np.concatenate([self._rows, new._rows])
+        self._scopes += new._scopes
+        self._active = np.concatenate([self._active, new._active])
+        self._norms = np.concatenate([self._norms, new._norms])
+        self._add, self._first, self._last, self._edited = (
+            torch.cat(pair)
+            for pair in (
+                (self._add, new._add),
+                (self._first, new._first),
+                (self._last, new._last),
+                (self._edited, new._edited),
+            )
+        )
+        self._count_open()
+
     def settle(self) -> None:
         """Add what was counted to the receipt."""
-        np.add.at(self._edits.edited, self._rows, self._edited.cpu().numpy())
+        counted = self._edited.cpu().numpy()
+        np.add.at(self._edits.edited, self._rows, counted)
+        np.add.at(self._edits.edit_norm_sum, self._rows, counted * self._norms)
         self._edited = torch.zeros_like(self._edited)

@@ -28,13 +28,17 @@ def as_tuple(mixture: Mixture) -> tuple[Intervention, ...]:
 
 
 def row_edits(
-    lm: LanguageModel, rows: Sequence[Mixture], mean_norms: Mapping[Site, float] | None = None
+    lm: LanguageModel,
+    rows: Sequence[Mixture],
+    mean_norms: Mapping[Site, float] | None = None,
+    seeds: Sequence[int] | None = None,  # noqa: ARG001
 ) -> list[RowEdits]:
     """One `RowEdits` per site and scope that the mixtures of the rows need, ready for `generate`.
 
     Args:
         rows: what each row gets.
         mean_norms: mean residual norm by site, for relative doses.
+        seeds: of the rows, for operators that draw.
     Raises:
         ConfigError: a site beyond the model, another width, an unknown operator or scope, or a dose without its unit.
     """
