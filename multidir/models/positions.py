@@ -26,6 +26,9 @@ class Positions:
     def __init__(self) -> None:
         self.current: Tensor = torch.empty(0, 0, dtype=torch.long)
         """(b, t) int64: 0 is the first token of a row that is not padding; padding is -1."""
+        self.tokens: Tensor = torch.empty(0, 0, dtype=torch.long)
+        """(b, n) int64: all token ids of each row so far, right-aligned, -1 where there is none or it is not known;
+        the last t columns are the tokens of the current pass."""
         self.fresh = True
         """True while the pass starts its sequences, with nothing cached."""
 
@@ -39,6 +42,7 @@ def track_positions(model: nn.Module) -> Iterator[Positions]:
     def before(_module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         arguments = names.bind_partial(*args, **kwargs).arguments if args else kwargs
         positions.current, positions.fresh = absolute_positions(arguments)
+        positions.tokens = _tokens(arguments, positions)
 
     handle = module.register_forward_pre_hook(before, with_kwargs=True)
     try:
@@ -57,8 +61,7 @@ def absolute_positions(arguments: Mapping[str, Any]) -> tuple[Tensor, bool]:
     if tokens is None:
         tokens = arguments["inputs_embeds"][..., 0]
     rows, count = tokens.shape
-    cache = arguments.get("past_key_values")
-    past = int(cache.get_seq_length()) if cache is not None else 0
+    past = _cached(arguments)
     mask, explicit = arguments.get("attention_mask"), arguments.get("position_ids")
     if isinstance(mask, Tensor) and mask.ndim == 2 and mask.shape[1] >= past + count:
         seen = mask[:, : past + count] != 0
@@ -68,3 +71,18 @@ def absolute_positions(arguments: Mapping[str, Any]) -> tuple[Tensor, bool]:
     else:
         places = torch.arange(past, past + count, device=tokens.device).expand(rows, count)
     return places.to(tokens.device), past == 0
+
+
+def _cached(arguments: Mapping[str, Any]) -> int:
+    cache = arguments.get("past_key_values")
+    return int(cache.get_seq_length()) if cache is not None else 0
+
+
+def _tokens(arguments: Mapping[str, Any], positions: Positions) -> Tensor:
+    """What was seen before, cut back to what the cache still holds, with the tokens of the current pass."""
+    ids, current, past = arguments.get("input_ids"), positions.current, _cached(arguments)
+    ids = torch.full_like(current, PAD) if ids is None else ids.masked_fill(current < 0, PAD)
+    seen = positions.tokens[:, :past].to(ids.device)
+    if seen.shape != (len(ids), past):  # a cache that was filled before the tracking began
+        seen = ids.new_full((len(ids), past), PAD)
+    return torch.cat([seen, ids], 1)
