@@ -10,10 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from torch import Tensor
 
-
-def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
-    """KL(p || q) in nats over the last axis, from log-probabilities; never below zero by rounding."""
-    return (log_p.exp() * (log_p - log_q)).sum(-1).clamp(min=0)
+from multidir.models.logprobs import kl_divergence
 
 
 class FirstStep:

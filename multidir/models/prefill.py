@@ -39,6 +39,7 @@ class Piece:
     """Prompt tokens of that row, for edits that need to know."""
 
 
+@torch.inference_mode()
 def prefill(lm: LanguageModel, pieces: Sequence[Piece], edits: Sequence[Edits] = ()) -> list[KeyValues]:
     """Keys and values of the new tokens of every piece."""
     found: dict[int, KeyValues] = {}
@@ -60,12 +61,13 @@ def batches(pieces: Sequence[Piece], tokens: int = TOKENS) -> Iterator[list[int]
         order = order[rows:]
 
 
-@torch.inference_mode()
 def run(
-    lm: LanguageModel, pieces: Sequence[Piece], edits: Sequence[Edits], forward: Callable[..., Any]
+    lm: LanguageModel, pieces: Sequence[Piece], edits: Sequence[Edits], forward: Callable[..., Any], keep: bool = True
 ) -> tuple[RoomyCache, Any]:
     """One forward pass over the new tokens of some pieces, with their edits hooked in.
 
+    Args:
+        keep: False to use no cache, which has to stay out of a pass that is differentiated; then no piece has a past.
     Returns:
         The cache, whose columns are those of the picture above, and what `forward` gave.
     """
@@ -82,8 +84,8 @@ def run(
             input_ids=batch.ids,
             attention_mask=batch.mask,
             position_ids=batch.position_ids,
-            past_key_values=cache,
-            use_cache=True,
+            past_key_values=cache if keep else None,
+            use_cache=keep,
         )
     return cache, output
 
