@@ -22,7 +22,7 @@ from multidir.models.logprobs import kl_divergence, log_odds
 from multidir.models.prefill import Piece
 from multidir.records.site import Site
 from multidir.steer.edit import RowEdits, check_edits
-from multidir.steer.receipt import check_edited
+from multidir.steer.receipt import check_row
 from multidir.steer.steering import Mixture, row_edits
 from multidir.steer.sweep import row_seed
 from multidir.steer.token_text import token_text
@@ -187,4 +187,5 @@ def _fill(
         ends = np.cumsum(later)
         for (i, c), count, end in zip(cells, later, ends, strict=True):
             found[i].log_odds[c, -count:], found[i].kl[c, -count:] = odds[end - count : end], kl[end - count : end]
-    check_edited(rows.edits, [(piece.ids, piece.n_prompt) for piece in rows.pieces])
+    for row, piece in enumerate(rows.pieces):
+        check_row(rows.edits, row, piece.ids, piece.n_prompt)
