@@ -1,0 +1,269 @@
+"""Logistic probes by the thousand: all cells, folds and penalties at once, by L-BFGS over shared matrix products.
+
+    min over w, b of   C * sum over training rows of [log(1 + exp(z)) - y z]  +  |s w|^2 / 2,     z = x w + b
+
+Here s are the standard deviations of the training rows, so that a probe equals scikit-learn's
+`make_pipeline(StandardScaler(), LogisticRegression(C))` fitted on them. Probes that share rows share the two matrix
+products of every iteration; a Newton step on some rows preconditions them, so that iterations are few.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from multidir.errors import DesignError
+from multidir.types import BoolArray, FloatArray
+
+_MEMORY = 8
+_BLOCK = 1 << 18
+"""Logits that are computed at a time."""
+_THINNED_ROWS = 16
+"""Rows per channel, beside all positives, on which the first part of the way is gone."""
+
+
+@dataclass(frozen=True)
+class Solver:
+    """How far and where to solve."""
+
+    tolerance: float = 1e-5
+    """Largest component of the gradient of the mean loss, in units of standardised channels."""
+    max_iterations: int = 200
+    """Passes over all rows."""
+    device: str = "cpu"
+    """`cpu` or `cuda`."""
+    dtype: str = "float32"
+    """`float32`, or `float64` for coefficients to more than four digits."""
+
+
+@dataclass(frozen=True, eq=False)
+class LinearProbes:
+    """Linear probes of b cells, s training sets and c penalties: score = x @ weight + bias."""
+
+    weight: FloatArray
+    """(b, s, c, d) float64, in residual-stream coordinates."""
+    bias: FloatArray
+    """(b, s, c) float64."""
+    gradient: FloatArray
+    """(b, s, c) largest component of the gradient where the solver stopped."""
+    iterations: int = 0
+
+    @property
+    def unit(self) -> FloatArray:
+        """(b, s, c, d) float64: probe normals at length 1."""
+        length = np.linalg.norm(self.weight, axis=-1, keepdims=True)
+        units: FloatArray = self.weight / length
+        return units
+
+    def scores(self, x: FloatArray) -> FloatArray:
+        """(b, n, s, c) float64 log-odds of rows (b, n, d), or of one cell's (n, d)."""
+        cells = np.asarray(x, dtype=np.float64).reshape(-1, *np.shape(x)[-2:])
+        found: FloatArray = np.einsum("bnd,bscd->bnsc", cells, self.weight, optimize=True) + self.bias[:, None]
+        return found
+
+
+def fit_logistic(
+    x: Any, target: BoolArray, train: BoolArray, penalties: FloatArray, solver: Solver | None = None
+) -> LinearProbes:
+    """Fit one L2 logistic probe for every cell, training set and penalty.
+
+    Args:
+        x: (b, n, d) float. The same n rows (sentences) seen in b cells (sites and offsets).
+        target: (n,) bool, or (n, s) where training sets have labels of their own (control tasks).
+        train: (n, s) bool. Rows of each training set.
+        penalties: (c,) float. scikit-learn's C: larger is weaker.
+        solver: how far and where to solve.
+    Raises:
+        DesignError: a value is not finite, or a training set lacks one of the classes.
+    """
+    solver = solver or Solver()
+    y = np.array(np.broadcast_to(np.asarray(target, dtype=bool).reshape(len(train), -1), train.shape))
+    check_training(y, train)
+    cells = torch.as_tensor(x, dtype=getattr(torch, solver.dtype), device=solver.device)
+    check_finite(cells)
+    scaling = _Scaling.of(cells)
+    rows = scaling.apply(cells)
+    weight = torch.as_tensor(train).to(rows)
+    whole = _Problem(rows, torch.as_tensor(y).to(rows), weight, _penalty(rows, weight, np.asarray(penalties)))
+    return scaling.probes(*_solve(whole, solver))
+
+
+def _solve(whole: _Problem, solver: Solver) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """First on some of the rows, which is cheap and comes close, then on all of them."""
+    some = whole.thinned()
+    w = whole.x.new_zeros((*whole.x.shape[::2], *whole.ridge.shape[2:]))
+    w[:, -1] = torch.logit((whole.y * whole.weight).sum(dim=0) / whole.weight.sum(dim=0))[:, None]
+    w, _, _ = _minimise(some, w, some.preconditioner(w), 30 * solver.tolerance, 3)
+    w, _, _ = _minimise(some, w, some.preconditioner(w), 10 * solver.tolerance, solver.max_iterations)
+    return _minimise(whole, w, some.preconditioner(w), solver.tolerance, solver.max_iterations)
+
+
+def check_training(target: BoolArray, train: BoolArray) -> None:
+    """Refuse training sets without both classes, by name.
+
+    Raises:
+        DesignError: one or more lack a class.
+    """
+    positive, rows = (target & train).sum(axis=0), train.sum(axis=0)
+    bad = np.flatnonzero((positive == 0) | (positive == rows))
+    if bad.size:
+        found = ", ".join(f"set {i}: {positive[i]} positive of {rows[i]} rows" for i in bad[:5])
+        raise DesignError(f"a probe needs both classes in every training set; {found}. Use fewer folds")
+
+
+def check_finite(x: torch.Tensor) -> None:
+    """Refuse rows with nan or infinities, counted.
+
+    Raises:
+        DesignError: there are some.
+    """
+    bad = ~torch.isfinite(x).all(dim=2).all(dim=0)
+    if bool(bad.any()):
+        first = int(torch.nonzero(bad)[0, 0])
+        raise DesignError(
+            f"{int(bad.sum())} of {x.shape[1]} rows hold nan or infinities (the first is row {first}); leave them out"
+        )
+
+
+class _Problem:
+    """Standardised rows with a column of ones, the weight of every row in every training set, and the penalties."""
+
+    def __init__(self, x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, ridge: torch.Tensor) -> None:
+        self.x, self.y, self.weight, self.ridge = x, y, weight, ridge
+        self.rows = weight.sum(dim=0)[:, None]
+
+    def evaluate(self, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean loss with penalty (b, s, c) and its gradient (b, d + 1, s, c); rows in blocks that stay in the cache."""
+        loss, pulled = torch.zeros_like(w[:, 0]), torch.zeros_like(w).flatten(2).transpose(1, 2)
+        flat, step = w.flatten(2), max(64, _BLOCK // w[:, 0].numel())
+        for begin in range(0, self.x.shape[1], step):
+            part = slice(begin, begin + step)
+            x, y, weight = self.x[:, part], self.y[part, :, None], self.weight[part, :, None]
+            z = (x @ flat).unflatten(2, w.shape[2:])
+            p = torch.sigmoid(z)
+            loss += ((torch.nn.functional.softplus(z) - y * z) * weight).sum(dim=1)
+            pulled += ((p - y) * weight).flatten(2).transpose(1, 2) @ x
+        gradient = pulled.transpose(1, 2).unflatten(2, w.shape[2:]) / self.rows + self.ridge * w
+        return loss / self.rows + (self.ridge * w.square()).sum(dim=1) / 2, gradient
+
+    def thinned(self) -> _Problem:
+        """All positives and some of the rest, weighted so that the loss has the same mean."""
+        positive = self.y.any(dim=1)
+        stride = max(1, int((~positive).sum()) // (_THINNED_ROWS * self.x.shape[2]))
+        rest = torch.nonzero(~positive)[::stride, 0]
+        rows = torch.cat([torch.nonzero(positive)[:, 0], rest])
+        heavier = torch.where(positive[rows], 1.0, float(stride))[:, None]
+        return _Problem(self.x[:, rows], self.y[rows], self.weight[rows] * heavier, self.ridge)
+
+    def preconditioner(self, w: torch.Tensor) -> torch.Tensor:
+        """(b, c, d + 1, d + 1) Cholesky factors of Hessians that all training sets share."""
+        p = torch.sigmoid((self.x @ w.flatten(2)).unflatten(2, w.shape[2:]))
+        share = self.weight / self.rows[:, 0]
+        curvature = ((p * (1 - p)).mean(dim=3) * share).mean(dim=2)[:, :, None]
+        hessian = (self.x * curvature).transpose(1, 2) @ self.x
+        jitter = 1e-6 * hessian.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
+        ridge = self.ridge.mean(dim=2).transpose(1, 2) + jitter
+        return torch.linalg.cholesky(hessian[:, None] + torch.diag_embed(ridge))
+
+
+@dataclass(frozen=True)
+class _Scaling:
+    """Centre and scale of the channels of every cell: coordinates in which float32 suffices."""
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+
+    @classmethod
+    def of(cls, x: torch.Tensor) -> _Scaling:
+        """Over all rows: a choice of coordinates, which no probe depends on."""
+        variance, mean = torch.var_mean(x, dim=1, correction=0)
+        return cls(mean, torch.where(variance > 0, variance, torch.ones_like(variance)).sqrt())
+
+    def apply(self, x: torch.Tensor) -> torch.Tensor:
+        """Standardised rows with a column of ones."""
+        z = x.new_empty((*x.shape[:2], x.shape[2] + 1))
+        torch.sub(x, self.mean[:, None], out=z[:, :, :-1])
+        z[:, :, :-1] /= self.scale[:, None]
+        z[:, :, -1] = 1
+        return z
+
+    def probes(self, w: torch.Tensor, gradient: torch.Tensor, iterations: int) -> LinearProbes:
+        """Parameters back in residual-stream coordinates."""
+        slopes = w[:, :-1].double() / self.scale.double()[:, :, None, None]
+        bias = w[:, -1].double() - (slopes * self.mean.double()[:, :, None, None]).sum(dim=1)
+        largest = gradient.abs().amax(dim=1).double()
+        weight = slopes.permute(0, 2, 3, 1).contiguous()
+        return LinearProbes(weight.cpu().numpy(), bias.cpu().numpy(), largest.cpu().numpy(), iterations)
+
+
+def _penalty(x: torch.Tensor, weight: torch.Tensor, penalties: FloatArray) -> torch.Tensor:
+    """(b, d + 1, s, c): s^2 / (C rows), where s are the deviations of the training rows; the intercept is free."""
+    share = weight / weight.sum(dim=0)
+    channels = x[:, :, :-1].transpose(1, 2)
+    spread = (channels.square() @ share - (channels @ share).square()).clamp_min(1e-12)
+    strength = 1 / (torch.as_tensor(penalties).to(share) * weight.sum(dim=0)[:, None])
+    ridge = spread[:, :, :, None] * strength
+    return torch.cat([ridge, torch.zeros_like(ridge[:, :1])], dim=1)
+
+
+def _minimise(
+    problem: _Problem, w: torch.Tensor, factor: torch.Tensor, tolerance: float, most: int
+) -> tuple[torch.Tensor, torch.Tensor, int]:
+    """L-BFGS on all problems at once; those that have converged no longer move."""
+    memory: list[tuple[torch.Tensor, torch.Tensor]] = []
+    loss, gradient = problem.evaluate(w)
+    for iteration in range(most):
+        active = gradient.abs().amax(dim=1) > tolerance
+        if not bool(active.any()):
+            return w, gradient, iteration
+        step = -_direction(gradient, memory, factor) * active[:, None]
+        t, loss, found = _line_search(problem, w, step, loss, gradient, active)
+        if not bool((t > 0).any()):
+            return w, gradient, iteration
+        step = step * t[:, None]
+        memory = [*memory, (step, found - gradient)][-_MEMORY:]
+        w, gradient = w + step, found
+    return w, gradient, most
+
+
+def _direction(gradient: torch.Tensor, memory: list[Any], factor: torch.Tensor) -> torch.Tensor:
+    """The two-loop recursion, around a solve with the preconditioner."""
+    q, stack = gradient, []
+    for step, change in reversed(memory):
+        product = (step * change).sum(dim=1, keepdim=True)
+        rho = torch.where(product > 0, 1 / product, torch.zeros_like(product))
+        alpha = rho * (step * q).sum(dim=1, keepdim=True)
+        q = q - alpha * change
+        stack.append((step, change, rho, alpha))
+    q = torch.cholesky_solve(q.permute(0, 3, 1, 2), factor).permute(0, 2, 3, 1)
+    for step, change, rho, alpha in reversed(stack):
+        q = q + step * (alpha - rho * (change * q).sum(dim=1, keepdim=True))
+    return q
+
+
+def _line_search(
+    problem: _Problem,
+    w: torch.Tensor,
+    step: torch.Tensor,
+    loss: torch.Tensor,
+    gradient: torch.Tensor,
+    active: torch.Tensor,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Step lengths (b, s, c) that lower every loss enough, with loss and gradient there; 0 where nothing does."""
+    slope = (gradient * step).sum(dim=1)
+    slack = 8 * torch.finfo(loss.dtype).eps * loss.abs()
+    pending, t = active & (slope < 0), torch.where(active, 1.0, 0.0).to(loss)
+    taken, best, best_gradient = torch.zeros_like(t), loss, gradient
+    for _ in range(12):
+        tried, found = problem.evaluate(w + step * t[:, None])
+        good = pending & (tried <= loss + 1e-4 * t * slope + slack)
+        taken, best = torch.where(good, t, taken), torch.where(good, tried, best)
+        best_gradient = torch.where(good[:, None], found, best_gradient)
+        pending = pending & ~good
+        if not bool(pending.any()):
+            break
+        t = torch.where(pending, t / 2, torch.zeros_like(t))
+    return taken, best, best_gradient
