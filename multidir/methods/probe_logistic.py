@@ -142,11 +142,11 @@ class _Problem:
         for begin in range(0, self.x.shape[1], step):
             part = slice(begin, begin + step)
             x, y, weight = self.x[:, part], self.y[part, :, None], self.weight[part, :, None]
-            z = (x @ flat).unflatten(2, w.shape[2:])
+            z = (x @ flat).view(*x.shape[:2], *w.shape[2:])
             p = torch.sigmoid(z)
             loss += ((torch.nn.functional.softplus(z) - y * z) * weight).sum(dim=1)
             pulled += ((p - y) * weight).flatten(2).transpose(1, 2) @ x
-        gradient = pulled.transpose(1, 2).unflatten(2, w.shape[2:]) / self.rows + self.ridge * w
+        gradient = pulled.transpose(1, 2).reshape(w.shape) / self.rows + self.ridge * w
         return loss / self.rows + (self.ridge * w.square()).sum(dim=1) / 2, gradient
 
     def thinned(self) -> _Problem:
@@ -160,13 +160,14 @@ class _Problem:
 
     def preconditioner(self, w: torch.Tensor) -> torch.Tensor:
         """(b, c, d + 1, d + 1) Cholesky factors of Hessians that all training sets share."""
-        p = torch.sigmoid((self.x @ w.flatten(2)).unflatten(2, w.shape[2:]))
+        p = torch.sigmoid((self.x @ w.flatten(2)).view(*self.x.shape[:2], *w.shape[2:]))
         share = self.weight / self.rows[:, 0]
         curvature = ((p * (1 - p)).mean(dim=3) * share).mean(dim=2)[:, :, None]
         hessian = (self.x * curvature).transpose(1, 2) @ self.x
         jitter = 1e-6 * hessian.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
         ridge = self.ridge.mean(dim=2).transpose(1, 2) + jitter
-        return torch.linalg.cholesky(hessian[:, None] + torch.diag_embed(ridge))
+        factor: torch.Tensor = torch.linalg.cholesky(hessian[:, None] + torch.diag_embed(ridge))
+        return factor
 
 
 @dataclass(frozen=True)

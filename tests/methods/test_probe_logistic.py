@@ -90,5 +90,5 @@ def test_a_training_set_with_one_class_is_named() -> None:
 def test_rows_that_are_not_finite_are_counted() -> None:
     x, y = cells()
     x[1, [4, 9], 3] = np.nan
-    with pytest.raises(DesignError, match="2 of 900 rows hold nan or infinities .the first is row 4."):
+    with pytest.raises(DesignError, match=r"2 of 900 rows hold nan or infinities \(the first is row 4\)"):
         fit_logistic(x, y, folds_of(len(y)), PENALTIES)
