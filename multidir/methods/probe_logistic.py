@@ -9,7 +9,7 @@ products of every iteration; a Newton step on some rows preconditions them, so t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -80,22 +80,39 @@ def fit_logistic(
         DesignError: a value is not finite, or a training set lacks one of the classes.
     """
     solver = solver or Solver()
+    scaling, problem, spread = prepare(x, target, train, penalties, solver)
+    return scaling.probes(*_solve(replace(problem, ridge=spread * problem.ridge), solver))
+
+
+def prepare(
+    x: Any, target: BoolArray, train: BoolArray, penalties: FloatArray, solver: Solver
+) -> tuple[Scaling, Problem, torch.Tensor]:
+    """Standardised rows and weights on their device, arguments as of `fit_logistic`.
+
+    Returns:
+        The coordinates; the problem with ridge 1 / (C rows) in every channel and 0 for the intercept; and
+        (b, d + 1, s, 1) the variance of every channel in every training set, in these coordinates.
+    """
     y = np.array(np.broadcast_to(np.asarray(target, dtype=bool).reshape(len(train), -1), train.shape))
     check_training(y, train)
     cells = torch.as_tensor(x, dtype=getattr(torch, solver.dtype), device=solver.device)
     check_finite(cells)
-    scaling = _Scaling.of(cells)
+    scaling = Scaling.of(cells)
     rows = scaling.apply(cells)
     weight = torch.as_tensor(train).to(rows)
-    whole = _Problem(rows, torch.as_tensor(y).to(rows), weight, _penalty(rows, weight, np.asarray(penalties)))
-    return scaling.probes(*_solve(whole, solver))
+    share = weight / weight.sum(dim=0)
+    channels = rows.transpose(1, 2)
+    spread = (channels.square() @ share - (channels @ share).square()).clamp_min(1e-12)[:, :, :, None]
+    strength = 1 / (torch.as_tensor(np.asarray(penalties)).to(rows) * weight.sum(dim=0)[:, None])
+    ridge = strength.expand(*rows.shape[::2], *strength.shape).clone()
+    ridge[:, -1] = 0
+    return scaling, Problem(rows, torch.as_tensor(y).to(rows), weight, ridge), spread
 
 
-def _solve(whole: _Problem, solver: Solver) -> tuple[torch.Tensor, torch.Tensor, int]:
+def _solve(whole: Problem, solver: Solver) -> tuple[torch.Tensor, torch.Tensor, int]:
     """First on some of the rows, which is cheap and comes close, then on all of them."""
     some = whole.thinned()
-    w = whole.x.new_zeros((*whole.x.shape[::2], *whole.ridge.shape[2:]))
-    w[:, -1] = torch.logit((whole.y * whole.weight).sum(dim=0) / whole.weight.sum(dim=0))[:, None]
+    w = whole.start()
     w, _, _ = _minimise(some, w, some.preconditioner(w), 30 * solver.tolerance, 3)
     w, _, _ = _minimise(some, w, some.preconditioner(w), 10 * solver.tolerance, solver.max_iterations)
     return _minimise(whole, w, some.preconditioner(w), solver.tolerance, solver.max_iterations)
@@ -128,12 +145,29 @@ def check_finite(x: torch.Tensor) -> None:
         )
 
 
-class _Problem:
-    """Standardised rows with a column of ones, the weight of every row in every training set, and the penalties."""
+@dataclass(frozen=True, eq=False)
+class Problem:
+    """Standardised rows with a column of ones, labels, weights and penalties of all training sets."""
 
-    def __init__(self, x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, ridge: torch.Tensor) -> None:
-        self.x, self.y, self.weight, self.ridge = x, y, weight, ridge
-        self.rows = weight.sum(dim=0)[:, None]
+    x: torch.Tensor
+    """(b, n, d + 1)."""
+    y: torch.Tensor
+    """(n, s) 0 or 1."""
+    weight: torch.Tensor
+    """(n, s) of every row in every training set; 0 where it is held out."""
+    ridge: torch.Tensor
+    """(b, d + 1, s, c) of the squared parameters."""
+
+    @property
+    def rows(self) -> torch.Tensor:
+        """(s, 1) weight of every training set: losses are means, so that gradients of training sets compare."""
+        return self.weight.sum(dim=0)[:, None]
+
+    def start(self) -> torch.Tensor:
+        """(b, d + 1, s, c) parameters that say the share of positives."""
+        w = torch.zeros_like(self.ridge)
+        w[:, -1] = torch.logit((self.y * self.weight).sum(dim=0) / self.weight.sum(dim=0))[:, None]
+        return w
 
     def evaluate(self, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean loss with penalty (b, s, c) and its gradient (b, d + 1, s, c); rows in blocks that stay in the cache."""
@@ -149,36 +183,39 @@ class _Problem:
         gradient = pulled.transpose(1, 2).reshape(w.shape) / self.rows + self.ridge * w
         return loss / self.rows + (self.ridge * w.square()).sum(dim=1) / 2, gradient
 
-    def thinned(self) -> _Problem:
+    def thinned(self) -> Problem:
         """All positives and some of the rest, weighted so that the loss has the same mean."""
         positive = self.y.any(dim=1)
         stride = max(1, int((~positive).sum()) // (_THINNED_ROWS * self.x.shape[2]))
         rest = torch.nonzero(~positive)[::stride, 0]
         rows = torch.cat([torch.nonzero(positive)[:, 0], rest])
         heavier = torch.where(positive[rows], 1.0, float(stride))[:, None]
-        return _Problem(self.x[:, rows], self.y[rows], self.weight[rows] * heavier, self.ridge)
+        return Problem(self.x[:, rows], self.y[rows], self.weight[rows] * heavier, self.ridge)
+
+    def hessian(self, w: torch.Tensor) -> torch.Tensor:
+        """(b, d + 1, d + 1) of the loss, as one that all training sets and penalties share."""
+        p = torch.sigmoid((self.x @ w.flatten(2)).view(*self.x.shape[:2], *w.shape[2:]))
+        curvature = ((p * (1 - p)).mean(dim=3) * self.weight / self.rows[:, 0]).mean(dim=2)[:, :, None]
+        found = (self.x * curvature).transpose(1, 2) @ self.x
+        jitter = 1e-6 * found.diagonal(dim1=1, dim2=2).mean(dim=1)
+        return found + jitter[:, None, None] * torch.eye(found.shape[1]).to(found)
 
     def preconditioner(self, w: torch.Tensor) -> torch.Tensor:
-        """(b, c, d + 1, d + 1) Cholesky factors of Hessians that all training sets share."""
-        p = torch.sigmoid((self.x @ w.flatten(2)).view(*self.x.shape[:2], *w.shape[2:]))
-        share = self.weight / self.rows[:, 0]
-        curvature = ((p * (1 - p)).mean(dim=3) * share).mean(dim=2)[:, :, None]
-        hessian = (self.x * curvature).transpose(1, 2) @ self.x
-        jitter = 1e-6 * hessian.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
-        ridge = self.ridge.mean(dim=2).transpose(1, 2) + jitter
-        factor: torch.Tensor = torch.linalg.cholesky(hessian[:, None] + torch.diag_embed(ridge))
+        """(b, c, d + 1, d + 1) Cholesky factors of the Hessian with every penalty."""
+        ridge = torch.diag_embed(self.ridge.mean(dim=2).transpose(1, 2))
+        factor: torch.Tensor = torch.linalg.cholesky(self.hessian(w)[:, None] + ridge)
         return factor
 
 
 @dataclass(frozen=True)
-class _Scaling:
+class Scaling:
     """Centre and scale of the channels of every cell: coordinates in which float32 suffices."""
 
     mean: torch.Tensor
     scale: torch.Tensor
 
     @classmethod
-    def of(cls, x: torch.Tensor) -> _Scaling:
+    def of(cls, x: torch.Tensor) -> Scaling:
         """Over all rows: a choice of coordinates, which no probe depends on."""
         variance, mean = torch.var_mean(x, dim=1, correction=0)
         return cls(mean, torch.where(variance > 0, variance, torch.ones_like(variance)).sqrt())
@@ -200,18 +237,8 @@ class _Scaling:
         return LinearProbes(weight.cpu().numpy(), bias.cpu().numpy(), largest.cpu().numpy(), iterations)
 
 
-def _penalty(x: torch.Tensor, weight: torch.Tensor, penalties: FloatArray) -> torch.Tensor:
-    """(b, d + 1, s, c): s^2 / (C rows), where s are the deviations of the training rows; the intercept is free."""
-    share = weight / weight.sum(dim=0)
-    channels = x[:, :, :-1].transpose(1, 2)
-    spread = (channels.square() @ share - (channels @ share).square()).clamp_min(1e-12)
-    strength = 1 / (torch.as_tensor(penalties).to(share) * weight.sum(dim=0)[:, None])
-    ridge = spread[:, :, :, None] * strength
-    return torch.cat([ridge, torch.zeros_like(ridge[:, :1])], dim=1)
-
-
 def _minimise(
-    problem: _Problem, w: torch.Tensor, factor: torch.Tensor, tolerance: float, most: int
+    problem: Problem, w: torch.Tensor, factor: torch.Tensor, tolerance: float, most: int
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
     """L-BFGS on all problems at once; those that have converged no longer move."""
     memory: list[tuple[torch.Tensor, torch.Tensor]] = []
@@ -246,7 +273,7 @@ def _direction(gradient: torch.Tensor, memory: list[Any], factor: torch.Tensor) 
 
 
 def _line_search(
-    problem: _Problem,
+    problem: Problem,
     w: torch.Tensor,
     step: torch.Tensor,
     loss: torch.Tensor,
