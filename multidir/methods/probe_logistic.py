@@ -29,8 +29,8 @@ _THINNED_ROWS = 16
 class Solver:
     """How far and where to solve."""
 
-    tolerance: float = 1e-5
-    """Largest component of the gradient of the mean loss, in units of standardised channels."""
+    tolerance: float = 1e-4
+    """Largest component of the gradient of the mean loss on standardised channels; scikit-learn's default."""
     max_iterations: int = 200
     """Passes over all rows."""
     device: str = "cpu"
@@ -237,23 +237,34 @@ class Scaling:
         return LinearProbes(weight.cpu().numpy(), bias.cpu().numpy(), largest.cpu().numpy(), iterations)
 
 
+_Memory = list[tuple[torch.Tensor, torch.Tensor]]
+"""Steps of L-BFGS and the changes of the gradient that they made."""
+
+
 def _minimise(
-    problem: Problem, w: torch.Tensor, factor: torch.Tensor, tolerance: float, most: int
+    problem: Problem, w: torch.Tensor, factor: torch.Tensor, tolerance: float, most: int, memory: _Memory | None = None
 ) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """L-BFGS on all problems at once; those that have converged no longer move."""
-    memory: list[tuple[torch.Tensor, torch.Tensor]] = []
+    """L-BFGS on all problems at once; those that have converged no longer move, finished penalties are dropped."""
+    memory = memory or []
     loss, gradient = problem.evaluate(w)
     for iteration in range(most):
         active = gradient.abs().amax(dim=1) > tolerance
-        if not bool(active.any()):
+        left = active.flatten(0, 1).any(dim=0)
+        if not bool(left.any()):
             return w, gradient, iteration
+        if not bool(left.all()):
+            steps = [(step[..., left], change[..., left]) for step, change in memory]
+            rest = replace(problem, ridge=problem.ridge[..., left])
+            found = _minimise(rest, w[..., left], factor[:, left], tolerance, most - iteration, steps)
+            w[..., left], gradient[..., left] = found[0], found[1]
+            return w, gradient, iteration + found[2]
         step = -_direction(gradient, memory, factor) * active[:, None]
-        t, loss, found = _line_search(problem, w, step, loss, gradient, active)
+        t, loss, pulled = _line_search(problem, w, step, loss, gradient, active)
         if not bool((t > 0).any()):
             return w, gradient, iteration
         step = step * t[:, None]
-        memory = [*memory, (step, found - gradient)][-_MEMORY:]
-        w, gradient = w + step, found
+        memory = [*memory, (step, pulled - gradient)][-_MEMORY:]
+        w, gradient = w + step, pulled
     return w, gradient, most
 
 

@@ -1,8 +1,8 @@
 """Held-out predictions from nested cross-validation: settings and calibration are learned inside the training folds.
 
 For every outer fold f the setting with the best AUROC over the inner folds is taken, its inner held-out scores teach
-the calibration  log-odds = a score + b  (Platt's, with his smoothed targets), and fold f is predicted by the probe that saw
-neither f nor anything chosen with it.
+the calibration  log-odds = a score + b  (Platt's, with his smoothed targets), and fold f is predicted by the probe that
+saw neither f nor anything chosen with it.
 """
 
 from __future__ import annotations
