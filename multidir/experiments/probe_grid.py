@@ -14,6 +14,7 @@ from multidir.methods.probe_logistic import LinearProbes, Solver, fit_logistic
 from multidir.methods.probe_nested import HeldOut, nested
 from multidir.methods.probe_rows import ProbeRows
 from multidir.records.site import Site
+from multidir.stats.bootstrap import both_roles
 from multidir.stats.ranking import auroc_estimate
 from multidir.store.activations import ActivationStore
 from multidir.types import FloatArray, Role
@@ -60,7 +61,9 @@ class Grid:
             )
             at: Columns = {"role": role, "site": str(site), "layer": site.layer, "offset": offset}
             penalty = float(self.penalties[fitted.held.best])
-            found.append({**at, **interval("auroc", auroc), "penalty": penalty, **counts(self.rows, auroc)})
+            found.append(
+                {**at, **interval("auroc", both_roles(auroc, 0, 1)), "penalty": penalty, **counts(self.rows, auroc)}
+            )
         return pd.DataFrame(found)
 
     def chosen_inside(self, role: Role) -> tuple[HeldOut, list[Cell]]:

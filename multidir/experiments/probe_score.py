@@ -9,7 +9,7 @@ import numpy as np
 from multidir.methods.probe_folds import Folds
 from multidir.methods.probe_nested import HeldOut
 from multidir.methods.probe_rows import ProbeRows
-from multidir.stats.bootstrap import weighted_bootstrap
+from multidir.stats.bootstrap import both_roles, weighted_bootstrap
 from multidir.stats.estimate import Estimate
 from multidir.stats.ranking import auprc_estimate, auroc_estimate, weighted_auroc
 from multidir.types import BoolArray, FloatArray, IntArray
@@ -24,22 +24,23 @@ def measured(held: HeldOut, rows: ProbeRows, folds: Folds, draws: int, seed: int
     """All measures of one probe, by resampling prompts.
 
     AUROC compares within folds, where scores come from one probe; average precision and log score use calibrated
-    log-odds. The log score is in bits per sentence above the share of positives of the training folds.
+    log-odds. The log score is in bits per sentence above the share of positives of the training folds. Intervals allow
+    for prompts that train as well as test.
     """
     y, group = rows.positive, rows.group
     found = auroc_estimate(held.score, y, group, np.random.default_rng(seed), draws, strata=folds.fold)
     precision = auprc_estimate(held.log_odds, y, group, np.random.default_rng(seed), draws)
     gain = log_score(held, y, group, draws, seed)
     return {
-        **interval("auroc", found),
-        **interval("auprc", precision),
-        **interval("bits", gain),
+        **interval("auroc", both_roles(found, 0, 1)),
+        **interval("auprc", both_roles(precision, 0, 1)),
+        **interval("bits", both_roles(gain)),
         **counts(rows, found),
     }
 
 
 def ranked(scores: FloatArray, rows: ProbeRows, fold: IntArray | None, draws: int, seed: int) -> Columns:
-    """AUROC alone, for scores that are no held-out probe: a rule, a probe of another model."""
+    """AUROC alone, for scores that were not learned from these sentences."""
     found = auroc_estimate(scores, rows.positive, rows.group, np.random.default_rng(seed), draws, strata=fold)
     return {**interval("auroc", found), **counts(rows, found)}
 
@@ -67,7 +68,7 @@ def auroc_gap(
     draws: int,
     seed: int,
 ) -> Estimate:
-    """Mean AUROC of some scores minus that of others, on the same resamples of prompts.
+    """Mean AUROC of some cross-validated scores minus that of others, on the same resamples of prompts.
 
     Args:
         first: scores of the same rows.
@@ -82,7 +83,7 @@ def auroc_gap(
         gap: FloatArray = means[0] - means[1]
         return gap
 
-    return weighted_bootstrap(statistic, m, np.random.default_rng(seed), draws, scale="AUROC")
+    return both_roles(weighted_bootstrap(statistic, m, np.random.default_rng(seed), draws, scale="AUROC"))
 
 
 def interval(name: str, found: Estimate) -> Columns:

@@ -9,6 +9,7 @@ from multidir.experiments.probe_grid import Grid
 from multidir.experiments.probe_score import Columns, interval
 from multidir.methods.probe_logistic import Solver, fit_logistic
 from multidir.records.site import Site
+from multidir.stats.bootstrap import both_roles
 from multidir.stats.estimate import Estimate
 from multidir.stats.ranking import auroc_estimate
 from multidir.store.activations import ActivationStore
@@ -70,7 +71,7 @@ def _models(store: ActivationStore, grid: Grid, site: Site, offset: int, draws: 
             fitted = grid.cells[role, site, offset]
             scores = fitted.others.scores(x)[0]
             crossed = scores[np.arange(len(rows)), folds.fold, fitted.held.chosen[folds.fold]]
-            told = _auroc(crossed, rows.positive, rows.group, folds.fold, draws, seed)
+            told = both_roles(_auroc(crossed, rows.positive, rows.group, folds.fold, draws, seed), 0, 1)
             own = _value(grid.cells[other, site, offset].held.score, rows.positive, rows.group, folds.fold)
             facts: Columns = {"kind": "model", "role": role, "to": other}
             found.append({**facts, **interval("auroc", told), "own": own, "n_positive": int(rows.positive.sum())})

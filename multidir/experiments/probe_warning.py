@@ -15,7 +15,7 @@ from multidir.experiments.probe_grid import Grid
 from multidir.experiments.probe_score import Columns, interval
 from multidir.methods.probe_folds import Folds
 from multidir.records.site import Site
-from multidir.stats.bootstrap import weighted_bootstrap
+from multidir.stats.bootstrap import both_roles, weighted_bootstrap
 from multidir.stats.estimate import Estimate
 from multidir.types import BoolArray, FloatArray, IntArray, Role
 
@@ -62,14 +62,15 @@ def _share(on: BoolArray, positive: BoolArray, group: IntArray, draws: int, seed
         share: FloatArray = (w @ hits) / (w @ all_of)
         return share
 
-    return weighted_bootstrap(statistic, names.size, np.random.default_rng(seed), draws, scale="share of sentences")
+    found = weighted_bootstrap(statistic, names.size, np.random.default_rng(seed), draws, scale="share of sentences")
+    return both_roles(found, 0, 1)
 
 
 def warning_sentence(table: pd.DataFrame) -> str:
     """From how far before the sentence half of the positives are caught, at each rate."""
     parts = []
     for rate, some in table.groupby("rate"):
-        half = some[some["caught"] >= 0.5]
+        half = some[(some["caught"] >= 0.5) & (some["offset"] < some["offset"].max())]
         last = some[some["offset"] == some["offset"].max()].iloc[0]
         told = f"{last['caught']:.0%} {-last['offset']:.0f} token before the sentence"
         early = f", half of them already {-half['offset'].min():.0f} tokens before" if len(half) else ""

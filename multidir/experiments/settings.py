@@ -124,7 +124,7 @@ class Probes:
     """C of the probes on the chosen latents."""
     pool: int = 8
     """Tokens that the attention probe looks at."""
-    pool_ridges: tuple[float, ...] = (1e-3, 1e-2)
+    pool_ridges: tuple[float, ...] = (3e-2, 3e-1)
     """Ridges of the attention probe."""
     shuffles: int = 3
     """How often labels are shuffled within traces."""

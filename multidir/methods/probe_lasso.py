@@ -14,7 +14,8 @@ from dataclasses import replace
 import numpy as np
 import torch
 
-from multidir.methods.probe_logistic import LinearProbes, Problem, Solver, prepare
+from multidir.methods.probe_logistic import LinearProbes, Solver, prepare
+from multidir.methods.probe_solver import Problem
 from multidir.types import BoolArray, FloatArray
 
 _INNER = 200
