@@ -39,6 +39,11 @@ FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
         ("angles.csv?axis=site", figures.span_angles),
     ),
     "analysis/logit-lens": (("scores.csv", figures.logit_lens),),
+    "train/probes": (
+        ("grid.csv", figures.probe_grid),
+        ("probes.csv", figures.probe_bars),
+        ("warning.csv", figures.early_warning),
+    ),
     "train/sae": _TRAINED,
     "train/sae-live": _TRAINED,
     "analysis/dictionary": (
