@@ -1,88 +1,135 @@
-"""A key-value cache with room to grow, whose rows can leave without copying those that stay.
+"""A key-value cache whose rows enter, grow and leave in place.
 
 The cache of transformers copies everything it holds for every new token; this one writes the new token
-into memory that is already there.
+into memory that is already there. Blocks with sliding windows keep all their tokens, so that rows of any age
+can stand side by side; their mask sees to the window.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import DummyLayer, DynamicLayer, DynamicSlidingWindowLayer
 
-SPARE = 64
-"""Least number of tokens to make room for at a time; more when the sequences are long."""
+from multidir.errors import ModelError
+from multidir.models.room import SPARE, Room
+
+KeyValues = Sequence[tuple[Tensor, Tensor]]
+"""Keys and values of a stretch of one row's tokens, for every block: (heads, t, width of a head) each."""
 
 
 class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
-    """Keys and values of one block: views into larger tensors, (b, heads, t, width of a head)."""
+    """Keys and values of one block, (b, heads, t, width of a head), in rooms of their own."""
 
-    _rooms: tuple[Tensor, Tensor] | None = None
+    def __init__(self, spare: int = SPARE) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.rooms = Room(spare=spare), Room(spare=spare)
 
     def update(self, key_states: Tensor, value_states: Tensor, *_args: Any, **_kwargs: Any) -> tuple[Tensor, Tensor]:
         """Append the new tokens and return all."""
-        if not self.is_initialized:
-            self.lazy_initialization(key_states, value_states)
-        rooms = self._rooms or (None, None)
-        key_room, keys = _appended(rooms[0], self.keys, key_states)
-        value_room, values = _appended(rooms[1], self.values, value_states)
-        self._rooms, self.keys, self.values = (key_room, value_room), keys, values
-        return keys, values
+        self.keys, self.values = self.rooms[0].append(key_states), self.rooms[1].append(value_states)
+        self.is_initialized = True
+        return self.keys, self.values
 
-    def fill(self, holes: Tensor, movers: Tensor, rows: int) -> None:
+    def show(self) -> None:
+        """Let transformers see what the rooms hold now."""
+        self.keys, self.values = (room.view for room in self.rooms)
+        self.is_initialized = self.keys is not None
+
+
+class RoomyCache(DynamicCache):
+    """The keys and values of a batch in which every row ends in the same column."""
+
+    layers: list[Any]
+
+    def __init__(self, model: PreTrainedModel, spare: int = SPARE) -> None:
+        """Make an empty cache for this model.
+
+        Raises:
+            ModelError: the model has blocks that remember in another way than by keys and values.
+        """
+        super().__init__(config=model.config)
+        odd = {type(each).__name__ for each in self.layers} - {
+            kind.__name__ for kind in (DynamicLayer, DynamicSlidingWindowLayer, DummyLayer)
+        }
+        if odd:
+            raise ModelError(
+                f"{type(model).__name__} has blocks whose memory is not keys and values ({', '.join(sorted(odd))}); "
+                "generation in batches is made for attention only"
+            )
+        self.layers = [each if isinstance(each, DummyLayer) else RoomyLayer(spare) for each in self.layers]
+        self.rooms = [room for each in self.layers if isinstance(each, RoomyLayer) for room in each.rooms]
+
+    @property
+    def columns(self) -> int:
+        """Tokens of the longest row."""
+        return self.rooms[0].columns
+
+    def enter(self, rows: Sequence[Sequence[KeyValues]]) -> None:
+        """Add rows at the end of the batch.
+
+        Args:
+            rows: for each, the stretches of its tokens in order; rows that share them may give the same objects.
+        """
+        runs = [
+            (len(list(same)), stretches) for stretches, same in groupby(rows, key=lambda stretches: _Same(stretches))
+        ]
+        for index, room in enumerate(self.rooms):
+            block, part = divmod(index, 2)
+            room.enter([(count, [kv[block][part] for kv in key.stretches if kv]) for count, key in runs])
+        self._show()
+
+    def leave(self, holes: Tensor, movers: Tensor, rows: int) -> None:
         """Keep the first `rows` rows, after the rows `movers` have taken the places of `holes`."""
-        if self.keys is None or self.values is None:
-            return
-        for states in (self.keys, self.values):
-            states[holes] = states[movers]
-        self.keys, self.values = self.keys[:rows], self.values[:rows]
+        for room in self.rooms:
+            room.leave(holes, movers, rows)
+        self._show()
+
+    def trim(self, columns: int) -> None:
+        """Give up columns on the left that are padding in every row."""
+        for room in self.rooms:
+            room.trim(columns)
+        self._show()
+
+    def stretch(self, row: int, first: int, last: int) -> KeyValues:
+        """A copy of the columns first to last of one row."""
+        parts = [room.view[row, :, first:last].clone() for room in self.rooms if room.view is not None]
+        return list(zip(parts[::2], parts[1::2], strict=True))
+
+    def _show(self) -> None:
+        for each in self.layers:
+            if isinstance(each, RoomyLayer):
+                each.show()
 
 
-def _appended(room: Tensor | None, old: Tensor | None, new: Tensor) -> tuple[Tensor, Tensor]:
-    """The memory and the view of it that ends with the new tokens; new memory where the old has no place."""
-    rows, seen = new.shape[0], old.shape[-2] if old is not None and old.numel() else 0
-    total = seen + new.shape[-2]
-    if room is None or old is None or not _is_start_of(old, room) or total > room.shape[-2] or rows > room.shape[0]:
-        room = new.new_empty(*new.shape[:2], total + max(SPARE, total // 2), new.shape[-1])
-        if old is not None and seen:
-            room[:, :, :seen] = old
-    room[:rows, :, seen:total] = new
-    return room, room[:rows, :, :total]
+class _Same:
+    """Equal to another one when both hold the very same stretches."""
+
+    def __init__(self, stretches: Sequence[KeyValues]) -> None:
+        self.stretches = stretches
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and [*map(id, self.stretches)] == [*map(id, other.stretches)]
+
+    __hash__ = None  # type: ignore[assignment]
 
 
-def _is_start_of(view: Tensor, room: Tensor) -> bool:
-    return view.data_ptr() == room.data_ptr() and view.stride() == room.stride()
-
-
-def roomy_cache(model: PreTrainedModel) -> DynamicCache:
-    """An empty cache for this model; its blocks with full attention are roomy, others are as transformers has them."""
-    cache = DynamicCache(config=model.config)
-    make: Any = RoomyLayer
-    cache.layers = [make() if type(layer) is DynamicLayer else layer for layer in cache.layers]
-    return cache
-
-
-def drop_rows(cache: DynamicCache, gone: Tensor) -> Tensor:
-    """Let rows leave the cache; the last ones move into their places.
+def moves(gone: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """How rows close up with the fewest copies: the last ones take the places of those that go.
 
     Args:
-        cache: of a batch of b rows.
         gone: (b,) bool.
     Returns:
-        Old index of each row that is left, in the new order.
+        Old index of each row that is left, in the new order; the places that are filled; and the rows that fill them.
     """
     left = int((~gone).sum())
     stay = torch.arange(left, device=gone.device)
     holes = gone[:left].nonzero().squeeze(1)
     movers = (~gone[left:]).nonzero().squeeze(1) + left
     stay[holes] = movers
-    layers: list[Any] = cache.layers
-    for layer in layers:
-        if isinstance(layer, RoomyLayer):
-            layer.fill(holes, movers, left)
-        else:
-            layer.batch_select_indices(stay)
-    return stay
+    return stay, holes, movers

@@ -1,83 +1,37 @@
-"""Generating many rows in one batch, each with its own seed and its own edits of the residual stream.
+"""Generating many rows: rows that end leave the batch and others enter, each with its own seed and its own edits.
 
-Rows are padded on the left with explicit mask and positions. A row that ends leaves the batch. In
-float32 a row's tokens depend on its prompt, seed and edits alone, not on what else is in the batch.
+In float32 a row's tokens depend on its prompt, seed and edits alone, not on what else is in the batch, on the
+size of the batch, or on whether the beginning of its prompt was run for it or for another row with the same one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from contextlib import AbstractContextManager, ExitStack
+import logging
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
-from torch import Tensor
 
 from multidir.errors import ConfigError, ModelError
-from multidir.models.cache import drop_rows, roomy_cache
+from multidir.models.batch import Batch, Entrant
 from multidir.models.capture import check_sequences
+from multidir.models.first_step import FirstStep
+from multidir.models.generation import Edits, Generation, LiveEdits, RowError
 from multidir.models.language_model import LanguageModel
-from multidir.models.positions import PAD, Positions
-from multidir.models.sampling import Sampling, choose, draws
-from multidir.types import FloatArray, IntArray
+from multidir.models.memory import is_out_of_memory, release, rows_that_fit
+from multidir.models.prefixes import Prefixes
+from multidir.models.sampling import Sampling
+from multidir.models.sharing import Group, Job, count_prompt, fill, missing, plan, start_again
+from multidir.records.stopping import NO_LOOPS, LoopRule
 
+__all__ = ["Edits", "Generation", "LiveEdits", "RowError", "generate", "stream"]
 
-@dataclass(frozen=True)
-class Generation:
-    """A prompt with what the model wrote after it."""
+log = logging.getLogger(__name__)
 
-    token_ids: tuple[int, ...]
-    """Prompt and new tokens; the token that ended the generation is the last one."""
-    n_prompt: int
-    finished: bool
-    """True when the model ended by itself, False when the length limit did."""
-
-    @property
-    def new_ids(self) -> tuple[int, ...]:
-        """What was written."""
-        return self.token_ids[self.n_prompt :]
-
-
-class LiveEdits(Protocol):
-    """Edits that are hooked into a model for one batch."""
-
-    def keep(self, rows: Tensor) -> None:
-        """From now on the batch has only these of its rows, in this order."""
-        ...
-
-    def join(self, rows: Sequence[int], n_prompt: Sequence[int]) -> None:
-        """These edit rows enter at the end of the batch."""
-        ...
-
-
-class Edits(Protocol):
-    """What `generate` needs of edits; `steer.edit` makes them."""
-
-    edited: IntArray
-    """(b,) receipt: token positions edited so far, per row."""
-    edit_norm_sum: FloatArray
-    """(b,) float64 receipt: sum of the norms of those edits, per row."""
-
-    def __len__(self) -> int:
-        """Number of rows they are for."""
-        ...
-
-    def attach(
-        self, lm: LanguageModel, positions: Positions, rows: Sequence[int], n_prompt: Sequence[int] | None
-    ) -> AbstractContextManager[LiveEdits]:
-        """Hook the edits of these rows into the model; batch row i gets the edits of `rows[i]`."""
-        ...
-
-    def prompt_state(self, row: int, prompt: Sequence[int]) -> tuple[int, Hashable]:
-        """From which position on this row's prompt may differ from the unsteered one, and what its stream depends on.
-
-        Returns:
-            First absolute position of the prompt whose residual stream this row may change (the length of the
-            prompt if none), and a key: rows with the same prompt and an equal key have identical streams over the
-            whole prompt. A gate or noise counts as a change.
-        """
-        ...
+ENTER = 8
+"""Rows enter once an eighth of the batch is free, or all that wait fit: a prefill for single rows does not pay."""
 
 
 def generate(
@@ -86,125 +40,171 @@ def generate(
     seeds: Sequence[int],
     sampling: Sampling,
     edits: Sequence[Edits] = (),
-    rows: int = 64,
+    rows: int | None = None,
+    loops: LoopRule = NO_LOOPS,
+    share: bool = True,
 ) -> list[Generation]:
-    """Continue every prompt, in batches of up to `rows` rows of like length.
+    """As `stream`, in the order of the prompts."""
+    found = dict(stream(lm, prompts, seeds, sampling, edits, rows, loops, share))
+    return [found[index] for index in range(len(prompts))]
+
+
+def stream(
+    lm: LanguageModel,
+    prompts: Sequence[Sequence[int]],
+    seeds: Sequence[int],
+    sampling: Sampling,
+    edits: Sequence[Edits] = (),
+    rows: int | None = None,
+    loops: LoopRule = NO_LOOPS,
+    share: bool = True,
+    references: Mapping[int, int] | None = None,
+    limits: Mapping[int, int] | None = None,
+) -> Iterator[tuple[int, Generation]]:
+    """Continue every prompt and yield each as it ends.
 
     Args:
         prompts: token ids.
         seeds: one per prompt; ignored when not sampling.
         edits: each edits one site; its row i belongs to prompt i.
-    Returns:
-        One generation per prompt, in the order given.
+        rows: most rows in a batch; None for as many as fit into free memory. Halved when memory runs out.
+        loops: when a text is cut off because it repeats itself.
+        share: False to run every prompt for every row, for comparison.
+        references: row -> the row from which the KL divergence of its first step is measured; an earlier one.
+        limits: row -> most tokens it may write, where that is fewer than for all.
+    Yields:
+        Index of the prompt, and what was written. The receipts of its edits are complete by then.
     Raises:
         ConfigError: seeds or edits for another number of prompts, or a prompt too long for the model.
         AlignmentError: an empty prompt, or an id outside the vocabulary.
-        ModelError: logits that are not finite, or a model without its upper blocks.
+        ModelError: a model without its upper blocks, or with blocks that are not attention; not enough memory
+            for one row. RowError: logits that are not finite.
     """
     lm.require_complete("generate")
-    if rows < 1 or len(seeds) != len(prompts) or any(len(edit) != len(prompts) for edit in edits):
+    if (rows is not None and rows < 1) or {len(prompts)} != {len(seeds), *map(len, edits)} | {len(prompts)}:
         raise ConfigError(
             f"{len(prompts)} prompts need as many seeds and rows of edits, and rows >= 1; got {len(seeds)} seeds, "
             f"edits for {[len(edit) for edit in edits]} rows, rows={rows}"
         )
     check_sequences(lm, prompts, sampling.max_new_tokens)
-    order = sorted(range(len(prompts)), key=lambda index: -len(prompts[index]))
-    found: dict[int, Generation] = {}
-    for first in range(0, len(order), rows):
-        batch = order[first : first + rows]
-        found |= _generate(lm, batch, prompts, seeds, sampling, edits)
-    return [found[index] for index in range(len(prompts))]
+    chosen = [tuple(int(token) for token in prompt) for prompt in prompts]
+    engine = _Engine(lm, plan(chosen, edits, share), seeds, sampling, edits, loops, references or {}, limits or {})
+    return engine.run(rows)
 
 
-def _generate(
-    lm: LanguageModel,
-    rows: list[int],
-    prompts: Sequence[Sequence[int]],
-    seeds: Sequence[int],
-    sampling: Sampling,
-    edits: Sequence[Edits],
-) -> dict[int, Generation]:
-    chosen = [tuple(int(token) for token in prompts[index]) for index in rows]
-    positions, counts = Positions(), [len(prompt) for prompt in chosen]
-    with ExitStack() as stack, torch.inference_mode():
-        live = [stack.enter_context(edit.attach(lm, positions, rows, counts)) for edit in edits]
-        batch = _Batch(lm, chosen, [seeds[index] for index in rows], sampling)
-        for step in range(sampling.max_new_tokens):
-            positions.current, positions.fresh, positions.tokens = batch.positions, step == 0, batch.tokens
-            stay = batch.advance(step)
-            if stay is not None and not len(stay):
-                break
-            if stay is not None:
-                for edit in live:
-                    edit.keep(stay)
-    written, lengths, finished = batch.written.tolist(), batch.lengths.tolist(), batch.finished.tolist()
-    return {
-        index: Generation(prompt + tuple(tokens[:length]), len(prompt), ended)
-        for index, prompt, tokens, length, ended in zip(rows, chosen, written, lengths, finished, strict=True)
-    }
+@dataclass(eq=False)
+class _Engine:
+    """Rows that wait, rows that run, and the edits that are hooked in while they do."""
 
+    lm: LanguageModel
+    groups: Sequence[Group]
+    seeds: Sequence[int]
+    sampling: Sampling
+    edits: Sequence[Edits]
+    loops: LoopRule
+    references: Mapping[int, int]
+    limits: Mapping[int, int]
 
-class _Batch:
-    """Rows that are being continued. What is indexed by `alive` shrinks as rows end; the rest keeps its place."""
+    def __post_init__(self) -> None:
+        self.first_step, self.prefixes = FirstStep(self.references), Prefixes(self.lm, self.groups)
+        self.waiting = deque(Job(row, g, state) for g in self.groups for state in g.states for row in state.rows)
+        self.running: dict[int, Job] = {}
+        self.decoding, self.live = ExitStack(), list[LiveEdits]()
+        self.batch = self._empty_batch()
 
-    def __init__(self, lm: LanguageModel, prompts: list[tuple[int, ...]], seeds: list[int], sampling: Sampling) -> None:
-        count, limit, device = len(prompts), sampling.max_new_tokens, lm.device
-        self.lm, self.sampling = lm, sampling
-        self.ids, self.mask = (tensor.to(device) for tensor in _left_padded(prompts, lm.pad_id, limit))
-        self.width = self.ids.shape[1]
-        seen = self.mask[:, : self.width]
-        self.positions = (seen.cumsum(1) - 1).masked_fill(seen == 0, PAD)
-        self.tokens = self.ids.masked_fill(seen == 0, PAD)
-        self.uniforms = (draws(seeds, limit) if sampling.do_sample else torch.zeros(count, limit)).to(device)
-        self.ends = torch.tensor(lm.eos_ids, dtype=torch.long, device=device)
-        self.cache = roomy_cache(lm.model)
-        self.alive = torch.arange(count, device=device)
-        self.written = torch.full((count, limit), lm.pad_id, dtype=torch.long, device=device)
-        self.lengths = torch.full((count,), limit, device=device)
-        self.finished = torch.zeros(count, dtype=torch.bool, device=device)
+    def _empty_batch(self) -> Batch:
+        return Batch(self.lm, self.sampling, self.loops, self.first_step, self.prefixes.attention)
 
-    def advance(self, step: int) -> Tensor | None:
-        """Write one token in every row that is alive; the rows that stay, or None when all do."""
-        logits = self.lm.model(
-            input_ids=self.ids,
-            attention_mask=self.mask[:, : self.width + step],
-            position_ids=self.positions.clamp(min=0),
-            past_key_values=self.cache,
-            use_cache=True,
-            logits_to_keep=1,
-        ).logits[:, -1]
-        _check_finite(logits, step)
-        tokens = choose(logits, self.uniforms[:, step], self.sampling)
-        self.written[self.alive, step] = tokens
-        self.ids, self.positions = tokens[:, None], self.positions[:, -1:] + 1
-        self.tokens = torch.cat([self.tokens, self.ids], 1)
-        ended = torch.isin(tokens, self.ends)
-        return self._drop(ended, step) if bool(ended.any()) else None
+    def run(self, rows: int | None) -> Iterator[tuple[int, Generation]]:
+        """Everything that waits, at most `rows` rows at a time."""
+        if not self.waiting:
+            return
+        limit = rows or rows_that_fit(self.lm, self.prefixes.longest_own + self.sampling.max_new_tokens, self.sampling)
+        try:
+            while self.waiting or self.running:
+                failed = ""
+                try:
+                    found = self._turn(limit)
+                except Exception as error:
+                    if not is_out_of_memory(error):
+                        raise
+                    failed = str(error)  # the error itself keeps the memory of its frames
+                if failed:
+                    limit = self._retreat(failed)
+                else:
+                    yield from found
+        finally:
+            self.decoding.close()
 
-    def _drop(self, ended: Tensor, step: int) -> Tensor:
-        self.lengths[self.alive[ended]], self.finished[self.alive[ended]] = step + 1, True
-        stay = drop_rows(self.cache, ended)
-        self.alive, self.ids, self.positions, self.mask, self.uniforms, self.tokens = (
-            tensor[stay] for tensor in (self.alive, self.ids, self.positions, self.mask, self.uniforms, self.tokens)
-        )
-        return stay
+    @torch.inference_mode()
+    def _turn(self, limit: int) -> list[tuple[int, Generation]]:
+        free = limit - len(self.batch)
+        if self.waiting and free >= min(len(self.waiting), max(1, limit // ENTER)):
+            self._admit([self.waiting.popleft() for _ in range(min(free, len(self.waiting)))])
+        self.batch.advance()
+        return self._retire()
 
+    def _admit(self, jobs: Sequence[Job]) -> None:
+        """Let rows in: what is missing of their prompts is run first, with the edits of the batch unhooked."""
+        self.running |= {job.row: job for job in jobs}
+        stay_hooked = bool(self.batch) and not missing(jobs)
+        if not stay_hooked:
+            self.decoding.close()
+            fill(self.lm, jobs, self.edits)
+        self.batch.enter([self._entrant(job) for job in jobs])
+        self.prefixes.assign([self.running[row] for row in self.batch.rows])
+        for job in jobs:
+            count_prompt(job, self.edits)
+        if not stay_hooked:
+            self._hook()
+        else:
+            for live in self.live:
+                live.join([job.row for job in jobs], [len(job.group.prompt) for job in jobs])
 
-def _left_padded(prompts: list[tuple[int, ...]], pad: int, extra: int) -> tuple[Tensor, Tensor]:
-    """Ids (b, t) filled up on the left, and a mask (b, t + extra) that already covers what will be written."""
-    width = max(len(prompt) for prompt in prompts)
-    ids = torch.full((len(prompts), width), pad, dtype=torch.long)
-    mask = torch.ones(len(prompts), width + extra, dtype=torch.long)
-    for row, prompt in enumerate(prompts):
-        ids[row, width - len(prompt) :] = torch.tensor(prompt, dtype=torch.long)
-        mask[row, : width - len(prompt)] = 0
-    return ids, mask
+    def _entrant(self, job: Job) -> Entrant:
+        own, n_own = self.prefixes.own(job)
+        limit = self.limits.get(job.row, self.sampling.max_new_tokens)
+        return Entrant(job.row, job.group.prompt, own, n_own, self.seeds[job.row], limit)
 
+    def _hook(self) -> None:
+        self.decoding = ExitStack()
+        self.decoding.enter_context(self.prefixes.used())
+        rows, counts = self.batch.rows, [len(prompt) for prompt in self.batch.prompts]
+        self.live = [
+            self.decoding.enter_context(edit.attach(self.lm, self.batch.positions, rows, counts)) for edit in self.edits
+        ]
 
-def _check_finite(logits: Tensor, step: int) -> None:
-    top = logits.amax(-1)  # NaN and +inf both survive the maximum
-    if not bool(torch.isfinite(top).all()):
-        row = int((~torch.isfinite(top)).nonzero()[0])
-        raise ModelError(
-            f"batch row {row}: logits are not finite at new token {step}; lower the dose, or compute in float32"
-        )
+    def _retire(self) -> list[tuple[int, Generation]]:
+        ended = self.batch.poll()
+        if not ended:
+            return []
+        found = [(self.batch.rows[place], generation) for place, generation in ended]
+        stay = self.batch.leave([place for place, _ in ended])
+        for row, _ in found:
+            del self.running[row]
+        if not self.running:
+            self.decoding.close()
+            return found
+        for live in self.live:
+            live.keep(stay)
+        self.prefixes.assign([self.running[row] for row in self.batch.rows])
+        return found
+
+    def _retreat(self, failed: str) -> int:
+        """After memory ran out: the rows that ran start again, half as many at a time."""
+        count = len(self.running)
+        self.decoding.close()
+        if count <= 1:
+            raise ModelError(
+                f"not enough memory for a single row of {self.lm.source}: {failed}; shorten the prompts, generate "
+                "fewer tokens, or compute in bfloat16"
+            )
+        log.warning("out of memory with %d rows; going on with %d", count, count // 2)
+        for job in reversed(self.running.values()):
+            start_again(job, self.edits)
+            self.waiting.appendleft(job)
+        self.running.clear()
+        self.prefixes.clear()
+        self.batch = self._empty_batch()
+        release()
+        return count // 2

@@ -1,4 +1,4 @@
-"""How likely a model finds texts that are already written, without any steering."""
+"""How likely a model finds what is written or asked: log-odds of tokens, divergences, mean log-probabilities."""
 
 from __future__ import annotations
 
@@ -8,11 +8,26 @@ import torch
 from torch import Tensor
 
 from multidir.models.capture import check_sequences, length_batches, right_padded
-from multidir.models.generate import Generation
+from multidir.models.generation import Generation
 from multidir.models.language_model import LanguageModel
 
-_LOGITS = 1 << 26
+LOGITS = 1 << 26
 """Most logits held at once: 256 MiB in float32."""
+
+
+def log_odds(logits: Tensor, tokens: Sequence[int]) -> Tensor:
+    """Log-odds (n,) that the next token is one of a set, from logits (n, v).
+
+    log p(set) - log (1 - p(set))
+    """
+    chosen = torch.as_tensor(tokens, dtype=torch.long, device=logits.device)
+    others = logits.float().index_fill(-1, chosen, float("-inf"))
+    return logits[..., chosen].float().logsumexp(-1) - others.logsumexp(-1)
+
+
+def kl_divergence(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """KL(p || q) in nats over the last axis, from log-probabilities; never below zero by rounding."""
+    return (log_p.exp() * (log_p - log_q)).sum(-1).clamp(min=0)
 
 
 def mean_logprobs(lm: LanguageModel, generations: Sequence[Generation], batch_tokens: int = 8192) -> list[float | None]:
@@ -31,7 +46,7 @@ def mean_logprobs(lm: LanguageModel, generations: Sequence[Generation], batch_to
     lengths = [len(ids) for ids in texts]
     found: list[float | None] = [None] * len(texts)
     some = [i for i, g in enumerate(generations) if 0 < g.n_prompt < len(g.token_ids)]
-    for batch in length_batches(lengths, some, max(1, min(batch_tokens, _LOGITS // lm.vocab_size))):
+    for batch in length_batches(lengths, some, max(1, min(batch_tokens, LOGITS // lm.vocab_size))):
         for index, scores in zip(batch, _scores(lm, [generations[index] for index in batch]), strict=True):
             found[index] = float(scores.double().mean())
     return found

@@ -132,6 +132,15 @@ class RowEdits:
             must |= reach & (term.scopes[row].gate is None)
         return int(must.sum()), int(may.sum())
 
+    def first_edited(self, row: int, ids: Sequence[int], n_prompt: int) -> int:
+        """First position of a sequence that this row may change; its length if there is none.
+
+        Raises:
+            ConfigError: a scope that selects nothing after this prompt.
+        """
+        reached = [term.reach(row, ids, n_prompt, self.text) for term in self.terms]
+        return min((int(reach.argmax()) for reach in reached if reach.any()), default=len(ids))
+
     def prompt_state(self, row: int, prompt: Sequence[int]) -> tuple[int, Hashable]:
         """From which position on this row's prompt may differ from the unsteered one, and what its stream depends on.
 
@@ -142,14 +151,13 @@ class RowEdits:
         Raises:
             ConfigError: a scope that selects nothing after this prompt.
         """
-        first, key = len(prompt), []
+        key = []
         for index, term in enumerate(self.terms):
             reach = term.reach(row, prompt, len(prompt), self.text)
             if reach.any():
-                first = min(first, int(reach.argmax()))
                 seed = int(self.seeds[row]) if term.operator.draws else None
                 key.append((index, int(term.pick[row]), reach.tobytes(), term.scopes[row].gate, seed))
-        return first, tuple(key)
+        return self.first_edited(row, prompt, len(prompt)), tuple(key)
 
     @contextmanager
     def attach(

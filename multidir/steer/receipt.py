@@ -20,10 +20,19 @@ def check_receipts(edits: Sequence[RowEdits], generations: Sequence[Generation])
     Raises:
         ModelError: an edit missed a position, touched one too many, or was not finite.
     """
+    check_edited(edits, [(generation.token_ids[:-1], generation.n_prompt) for generation in generations])
+
+
+def check_edited(edits: Sequence[RowEdits], sequences: Sequence[tuple[Sequence[int], int]]) -> None:
+    """Compare what was edited with what should have been, for every row: the tokens that were run, and its prompt's.
+
+    Raises:
+        ModelError: an edit missed a position, touched one too many, or was not finite.
+    """
     for edit in edits:
         _check_finite(edit)
-        for row, generation in enumerate(generations):
-            least, most = edit.expected(row, generation.token_ids[:-1], generation.n_prompt)
+        for row, (ids, n_prompt) in enumerate(sequences):
+            least, most = edit.expected(row, ids, n_prompt)
             if not least <= edit.edited[row] <= most:
                 expected = f"{least}" if least == most else f"{least} to {most}"
                 raise ModelError(

@@ -1,52 +1,87 @@
-"""The roomy cache against the one of transformers."""
+"""The cache whose rows enter, grow and leave in place."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import count
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import (
-    DynamicCache,
     Gemma2Config,
     Gemma2ForCausalLM,
     GPT2Config,
     GPT2LMHeadModel,
+    MambaConfig,
+    MambaForCausalLM,
     PreTrainedModel,
     Qwen2Config,
     Qwen2ForCausalLM,
 )
 
-from multidir.models.cache import RoomyLayer, drop_rows, roomy_cache
+from multidir.errors import ModelError
+from multidir.models.cache import RoomyCache, RoomyLayer, moves
 from multidir.models.generate import generate
 from multidir.models.load import LanguageModel
 from multidir.models.sampling import Sampling
 from tests.models.tiny import tiny_llama, tiny_lm
 
 MODEL = tiny_llama(layers=2)
-STEPS = st.lists(st.one_of(st.integers(1, 90), st.lists(st.booleans(), min_size=6, max_size=6)), max_size=12)
+HEADS, WIDTH = 2, 8
+
+Row = list[float]
+"""What a row holds, one number per token: every key is that number, every value its negative."""
+APPEND, ENTER = st.integers(1, 90), st.lists(st.integers(0, 70), min_size=1, max_size=3)
+LEAVE = st.lists(st.booleans(), min_size=8, max_size=8)
+STEPS = st.lists(st.one_of(APPEND, ENTER, LEAVE), max_size=12)
 
 
-@settings(max_examples=60, deadline=None)
+def stretch(row: Row) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    keys = torch.tensor(row)[None, :, None].expand(HEADS, -1, WIDTH)
+    return [(keys + block, -keys) for block in range(2)]
+
+
+def check(cache: RoomyCache, rows: list[Row]) -> None:
+    """Every row stands at the right end, in every block."""
+    for block, layer in enumerate(cache.layers):
+        assert len(layer.keys) == len(rows)
+        for row, keys, values in zip(rows, layer.keys, layer.values, strict=True):
+            expected = torch.tensor(row)[None, :, None].expand(HEADS, -1, WIDTH)
+            assert torch.equal(keys[:, keys.shape[1] - len(row) :], expected + block)
+            assert torch.equal(values[:, values.shape[1] - len(row) :], -expected)
+
+
+@settings(max_examples=80, deadline=None)
 @given(STEPS)
-def test_holds_what_the_cache_of_transformers_holds(steps: list[int | list[bool]]) -> None:
-    """Appending tokens (an integer) and dropping rows (a list), in any order."""
-    ours, theirs = roomy_cache(MODEL), DynamicCache(config=MODEL.config)
-    g, rows = torch.Generator().manual_seed(0), 6
+def test_rows_keep_what_they_hold(steps: list[int | list[int] | list[bool]]) -> None:
+    """Writing tokens (a number), letting rows in (their lengths) and out (flags), in any order."""
+    cache, fresh = RoomyCache(MODEL, spare=16), count(1)
+    rows: list[Row] = [[float(next(fresh))]]
+    cache.enter([[stretch(rows[0])]])
     for step in steps:
         if isinstance(step, int):
-            new = torch.randn(2, rows, 2, step, 8, generator=g)
-            for layer in range(2):
-                found, expected = (c.update(new[0] + layer, new[1], layer) for c in (ours, theirs))
-                assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
-        elif ours.get_seq_length() and not all(step[:rows]):
-            stay = drop_rows(ours, torch.tensor(step[:rows]))
-            assert sorted(stay.tolist()) == [i for i in range(rows) if not step[i]]
-            theirs.batch_select_indices(stay)
-            rows = len(stay)
-        assert ours.get_seq_length() == theirs.get_seq_length()
+            if not rows:
+                continue
+            new = [[float(next(fresh)) for _ in range(step)] for _ in rows]
+            made = [stretch(row) for row in new]
+            for block in range(2):
+                cache.update(*(torch.stack([each[block][part] for each in made]) for part in range(2)), block)
+            rows = [row + more for row, more in zip(rows, new, strict=True)]
+        elif isinstance(step[0], bool):
+            gone = torch.tensor(step[: len(rows)] + [False] * (len(rows) - len(step)), dtype=torch.bool)
+            stay, holes, movers = moves(gone)
+            assert sorted(stay.tolist()) == (~gone).nonzero().squeeze(1).tolist()
+            cache.leave(holes, movers, len(stay))
+            rows = [rows[place] for place in stay.tolist()]
+            cache.trim(max(map(len, rows), default=0))
+        else:
+            new = [[float(next(fresh)) for _ in range(length)] for length in step]
+            cache.enter([[stretch(row[:3]), stretch(row[3:])] for row in new])
+            rows += new
+        check(cache, rows)
+        assert cache.get_seq_length() == cache.columns >= max(map(len, rows), default=0)
 
 
 def test_new_tokens_are_written_in_place() -> None:
@@ -59,26 +94,11 @@ def test_new_tokens_are_written_in_place() -> None:
     assert layer.keys.shape == (2, 1, 45, 4)
 
 
-def test_changes_from_outside_are_noticed() -> None:
-    """Cropping, repeating and selecting rows as transformers does them."""
-    g = torch.Generator().manual_seed(0)
-    caches = roomy_cache(MODEL), DynamicCache(config=MODEL.config)
-
-    def put(rows: int, tokens: int) -> None:
-        new = torch.randn(rows, 2, tokens, 8, generator=g)
-        found, expected = (c.update(new, new, 0)[0] for c in caches)
-        assert torch.equal(found, expected)
-
-    put(3, 4)
-    for cache in caches:
-        cache.layers[0].crop(-2)
-    put(3, 1)
-    for cache in caches:
-        cache.layers[0].batch_repeat_interleave(2)
-    put(6, 1)
-    for cache in caches:
-        cache.layers[0].batch_select_indices(torch.tensor([5, 0]))
-    put(2, 3)
+def test_blocks_that_remember_otherwise_are_refused() -> None:
+    with torch.random.fork_rng():
+        model = MambaForCausalLM(MambaConfig(hidden_size=16, num_hidden_layers=1, vocab_size=32, state_size=4))
+    with pytest.raises(ModelError, match="memory is not keys and values"):
+        RoomyCache(model)
 
 
 FAMILIES = {

@@ -115,5 +115,5 @@ def test_mean_logprobs_match_one_by_one(lm: LanguageModel) -> None:
 
 def test_nothing_generated_has_no_logprob(lm: LanguageModel) -> None:
     """An unknown is not a zero."""
-    assert mean_logprobs(lm, [Generation((0, 5), 2, False)]) == [None]
+    assert mean_logprobs(lm, [Generation((0, 5), 2, "length")]) == [None]
     assert mean_logprobs(lm, []) == []

@@ -26,7 +26,7 @@ IDS = torch.tensor([PROMPT])
 
 def test_a_receipt_that_does_not_fit_is_an_error() -> None:
     edits = RowEdits.adding(Site(1), np.eye(2, 4), np.array([[1.0, 0], [0, 0]]), "all")
-    found = [Generation((1, 2, 3, 4), 2, False)] * 2
+    found = [Generation((1, 2, 3, 4), 2, "length")] * 2
     with pytest.raises(ModelError, match=r"row 0: the edit at L1\.resid_post reached 0 token positions, expected 3"):
         check_receipts([edits], found)
     edits.edited[0] = 3
