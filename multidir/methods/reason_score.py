@@ -8,7 +8,7 @@ from multidir.errors import DesignError
 from multidir.types import FloatArray, IntArray
 
 
-def reason_scores(activations: FloatArray, word: IntArray, alpha: float = 0.7) -> FloatArray:
+def reason_scores(by_word: FloatArray, counts: IntArray, elsewhere: FloatArray, alpha: float = 0.7) -> FloatArray:
     """Share of what a latent does around the words, weighed by how evenly over the words, less its share elsewhere.
 
         score_i = (mu+_i / sum_j mu+_j) H_i^alpha - mu-_i / sum_j mu-_j
@@ -18,26 +18,25 @@ def reason_scores(activations: FloatArray, word: IntArray, alpha: float = 0.7) -
     word that occurs, H is 1.
 
     Args:
-        activations: (n, f) float, not negative.
-        word: (n,) int. Which word a token belongs to, from 0; -1 elsewhere.
+        by_word: (v, f) float, not negative. Mean activation of each latent around each word.
+        counts: (v,) int. Tokens around each word; words without any are left out.
+        elsewhere: (f,) float. Mean activation on all other tokens.
         alpha: exponent of the entropy.
     Returns:
         (f,) float64.
     Raises:
-        DesignError: no token around a word, or none elsewhere.
+        DesignError: no token around any word.
     Source: Galichin et al., arXiv 2503.18878.
     """
-    inside = word >= 0
-    if not inside.any() or inside.all():
-        raise DesignError(f"{int(inside.sum())} of {len(word)} tokens are around the words; both kinds are needed")
-    there = np.unique(word[inside])
-    by_word = np.stack([activations[word == each].mean(axis=0, dtype=np.float64) for each in there])
-    total = by_word.sum(axis=0)
-    p = by_word / np.where(total > 0, total, 1)
+    there = np.asarray(counts) > 0
+    if not there.any():
+        raise DesignError("none of the words occurs, so that no latent can be around them; name other words")
+    means, rows = np.asarray(by_word, dtype=np.float64)[there], np.asarray(counts)[there]
+    total = means.sum(axis=0)
+    p = means / np.where(total > 0, total, 1)
     entropy = -(p * np.log(np.where(p > 0, p, 1))).sum(axis=0)
-    evenness = entropy / np.log(len(there)) if len(there) > 1 else np.ones(len(total))
-    plus, minus = (activations[part].mean(axis=0, dtype=np.float64) for part in (inside, ~inside))
-    found: FloatArray = _shares(plus) * evenness**alpha - _shares(minus)
+    evenness = entropy / np.log(len(rows)) if len(rows) > 1 else np.ones(len(total))
+    found: FloatArray = _shares(rows @ means / rows.sum()) * evenness**alpha - _shares(elsewhere)
     return found
 
 

@@ -1,4 +1,4 @@
-"""Differences of means between two classes of rows, many columns at once, with errors shared within clusters."""
+"""Means, and differences of means between two classes of rows, many columns at once, with errors over clusters."""
 
 from __future__ import annotations
 
@@ -34,6 +34,36 @@ class MeanDifferences:
         value = float(self.value[column])
         method = "cluster-robust t"
         return Estimate(value, float(value - half), float(value + half), self.clusters, method, scale, level)
+
+
+def cluster_means(values: FloatArray, clusters: IntArray, scale: str = "", level: float = 0.95) -> list[Estimate]:
+    """The mean of every column with the sandwich error over clusters, as `mean_differences` takes it.
+
+        var(mean) = m / (m - 1) sum over clusters of (sum of x - mean)^2 / n^2
+
+    Args:
+        values: (n, f) float.
+        clusters: (n,) int.
+        scale: for print.
+        level: coverage wanted.
+    Returns:
+        f estimates; with a single cluster the interval is not known.
+    Raises:
+        DesignError: no rows, or a cluster per row is missing.
+    """
+    x = np.asarray(values, dtype=np.float64)
+    if x.ndim != 2 or not len(x) or np.shape(clusters) != x.shape[:1]:
+        raise DesignError(f"a mean needs rows (n, f) with a cluster each, got {x.shape} and {np.shape(clusters)}")
+    names, cluster = np.unique(np.asarray(clusters), return_inverse=True)
+    mean, m = x.mean(axis=0), names.size
+    summed = np.zeros((m, x.shape[1]))
+    np.add.at(summed, cluster, (x - mean) / len(x))
+    error = np.sqrt((summed**2).sum(axis=0) * m / (m - 1)) if m > 1 else np.full(x.shape[1], np.nan)
+    half = stats.t.ppf((1 + level) / 2, max(m - 1, 1)) * error
+    method = "cluster-robust t"
+    return [
+        Estimate(v, v - h, v + h, m, method, scale, level) for v, h in zip(mean.tolist(), half.tolist(), strict=True)
+    ]
 
 
 def mean_differences(values: FloatArray, positive: BoolArray, clusters: IntArray) -> MeanDifferences:
