@@ -19,10 +19,10 @@ from multidir import resources
 from multidir.errors import FormatError
 from multidir.experiments.dictionaries import flat, side_by_side
 from multidir.experiments.dictionary_subjects import Settings, Subject
+from multidir.experiments.known_causes import cause_bits
 from multidir.experiments.results import Results
-from multidir.models.align import decode_text, token_spans
 from multidir.models.language_model import LanguageModel
-from multidir.organism.planting import CAUSES, causes_of_tokens
+from multidir.organism.planting import CAUSES
 from multidir.records.direction import DirectionSet
 from multidir.sae.crosscoder import latent_scaling
 from multidir.sae.dictionary import Coder, Dictionary
@@ -187,11 +187,7 @@ def _known(subject: Subject, store: ActivationStore, lm: LanguageModel, planted:
         directions = load_file(file)
     except (SafetensorError, OSError) as error:
         raise FormatError(f"{planted} cannot be read as safetensors: {error}") from error
-    bits = []
-    for trace in store.iterate_traces():
-        text = decode_text(lm.tokenizer, trace.token_ids)
-        bits.append(causes_of_tokens(text, token_spans(lm.tokenizer, trace.token_ids)))
-    causes = np.concatenate(bits)[subject.rows]
+    causes = cause_bits(store, lm.tokenizer)[subject.rows]
     rows = side_by_side(store, subject.keys, subject.rows)
     for name, direction in directions.items():
         label = torch.from_numpy((causes >> CAUSES.index(name)) & 1 == 1)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from multidir.errors import ConfigError, DesignError
-from multidir.experiments.dictionaries import side_by_side
+from multidir.experiments.dictionaries import dictionary_sources, side_by_side
 from multidir.records.site import Site
 from multidir.sae.dictionary import Coder
 from multidir.sae.folder import read_config, site_of
@@ -77,6 +77,13 @@ def load_subjects(
         coder, readings = settle(coder, side_by_side(store, keys, rows[:2048]), settings.expected_l0)
         found.append(Subject(name, coder, keys, rows, unit, held_out, readings))
     return found
+
+
+def every_subject(folder: Path | None, store: ActivationStore) -> list[Subject]:
+    """All dictionaries of a run of train/sae, or the one in an SAE folder; none without a folder."""
+    if folder is None:
+        return []
+    return load_subjects(dictionary_sources(str(folder)), store, "reasoning", None, Settings(2048, 0, 0, 0, None, 0))
 
 
 def _keys(source: str | Path, role: Role, site: Site | None) -> tuple[Key, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -92,9 +92,13 @@ def find_directions(
             for label in labels or next(iter(sums.values())).present:
                 directions += [read.direction(label, means.mean, means.reference) for read in sums.values()]
                 rows += list(_rows(sums, label, means, draws, seed))
-    norms = {role: {str(site): store.mean_norm(role, site) for site in sites} for role in store.roles}
     table = pd.DataFrame(rows)
-    return Found(DirectionSet(directions), table, {str(r): n for r, n in norms.items()}, _headline(table))
+    return Found(DirectionSet(directions), table, mean_norms(store, sites), _headline(table))
+
+
+def mean_norms(store: ActivationStore, sites: Iterable[Site]) -> dict[str, dict[str, float]]:
+    """Mean residual norm by role and site, which relative doses are relative to."""
+    return {str(role): {str(site): store.mean_norm(role, site) for site in sorted(sites)} for role in store.roles}
 
 
 def _rows(sums: dict[Any, TraceSums], label: str, means: Means, draws: int, seed: int) -> Iterator[dict[str, Any]]:

@@ -147,3 +147,120 @@ class Probes:
                 f"{self.pool_ridges} are above 0, --offsets {self.offsets} is not empty, --folds {self.folds} at least "
                 f"3 and --shuffles {self.shuffles} at least 1"
             )
+
+
+@dataclass(frozen=True)
+class CandidateChoice:
+    """Where candidates are sought, how, and how they are measured."""
+
+    site: str = "L10"
+    """Where."""
+    label: str = "backtracking"
+    """The behaviour."""
+    annotator: str = ""
+    """Whose labels; empty where the store has those of one annotator only."""
+    windows: tuple[str, ...] = ("-13:-8",)
+    """Token offsets before a sentence. Differences of means are taken in all; candidates are read, and probes and axes
+    found, in the first."""
+    words: tuple[str, ...] = ("wait", "hmm")
+    """Words whose log-odds are the effect: single tokens, in any case."""
+    penalty: float = 0.01
+    """C of the logistic probe (standardised channels)."""
+    principal: int = 6
+    """Principal axes of the rows before the behaviour."""
+    independent: int = 32
+    """Independent axes of all rows before sentences."""
+    latents: int = 5
+    """Latents of each dictionary from either end of every ranking."""
+    alike: float = 0.9
+    """Cosine, or correlation of readings, from which two candidates are one."""
+    measured: int = 16
+    """Candidates that are measured by adding and by taking out; the most promising of the groups."""
+    controls: int = 5
+    """Directions of each kind of control."""
+    dose: float = 0.15
+    """At which all are added, relative to the mean residual norm."""
+    texts: int = 24
+    """Texts in which effects are measured: those with the behaviour most often."""
+    steps: int = 8
+    """Points on the way from the mean row, for integrated gradients."""
+    causes: bool = False
+    """Compare with the planted causes of the tiny pair; other models have none that are known."""
+    seed: int = 0
+    """Of halves, starting points and controls."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings under which nothing is found or measured."""
+        if min(self.measured, self.texts, self.principal, self.independent) < 1 or self.controls < 0 or self.steps < 0:
+            raise ConfigError(
+                "candidates need --measured, --texts, --principal and --independent of at least 1, and --controls and "
+                f"--steps that are not negative; got {self.measured}, {self.texts}, {self.principal}, "
+                f"{self.independent}, {self.controls} and {self.steps}"
+            )
+        if not 0 < self.alike <= 1 or self.dose <= 0 or not self.windows:
+            raise ConfigError(f"--alike {self.alike} is in (0, 1], --dose {self.dose} above 0, and a window is needed")
+
+
+@dataclass(frozen=True)
+class AblationChoice:
+    """What is taken out, how, and how it is measured."""
+
+    names: tuple[str, ...] = ()
+    """Directions under study; none given: the first ones that are no controls."""
+    first: int = 3
+    """How many of them."""
+    label: str = "backtracking"
+    """The behaviour."""
+    store_annotator: str = ""
+    """Whose labels of the store; empty where it has those of one annotator only."""
+    fit_window: str = "-13:-8"
+    """Token offsets before a sentence on which erasers and probes are fitted."""
+    words: tuple[str, ...] = ("wait", "hmm")
+    """Words whose log-odds are the effect: single tokens, in any case."""
+    penalty: float = 0.01
+    """C of logistic probes (standardised channels)."""
+    inlp: tuple[int, ...] = (1, 2, 4, 8)
+    """Rungs of the ladder of probes that are taken out."""
+    gate_share: float = 0.2
+    """Share of the tokens at which the gated arm edits: those with the highest probe scores."""
+    shares: tuple[float, ...] = (0.25, 0.5, 0.75, 1.0)
+    """How much of an erasure is done, for the curve of effect against damage; 1 is needed."""
+    texts: int = 24
+    """Texts already written in which effects are measured: those with the behaviour most often."""
+    steps: int = 8
+    """Points on the way from the mean row, for integrated gradients."""
+    n_random: int = 20
+    """Random ablations of the same norm at every token."""
+    folds: int = 5
+    """Of fresh probes, by trace."""
+    generated: tuple[str, ...] = ("mean", "span", "leace", "gated", "latents")
+    """Kinds of arms under which the model writes freely."""
+    split: str = "confirm"
+    """Problems for free generation."""
+    rollouts: int = 1
+    """Texts per problem and arm."""
+    null_prompts: int = 40
+    """Problems on which every random ablation is run."""
+    max_new_tokens: int = 300
+    """Length limit of a text."""
+    scoring: Scoring = field(default_factory=Scoring)
+    """How texts are scored."""
+    draws: int = 1000
+    """Bootstrap resamples of prompts and traces."""
+    causes: bool = False
+    """Also read the planted causes and check answers; for the tiny pair, whose texts can be read exactly."""
+    seed: int = 0
+    """Of texts, random ablations, folds and resampling."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that measure nothing."""
+        if min(self.first, self.texts, self.folds - 1, self.rollouts) < 1 or min(self.n_random, self.null_prompts) < 0:
+            raise ConfigError(
+                "an ablation study needs --first, --texts and --rollouts of at least 1, --folds of at least 2, and "
+                f"--n-random and --null-prompts that are not negative; got {self.first}, {self.texts}, "
+                f"{self.rollouts}, {self.folds}, {self.n_random} and {self.null_prompts}"
+            )
+        if 1.0 not in self.shares or not all(0 < share <= 1 for share in self.shares):
+            raise ConfigError(f"--shares are in (0, 1] and hold 1, got {self.shares}")
+        if not 0 < self.gate_share < 1 or any(k < 1 for k in self.inlp):
+            raise ConfigError(f"--gate-share {self.gate_share} is in (0, 1), and --inlp {self.inlp} counts from 1")

@@ -66,6 +66,11 @@ def load_bench(
     )
 
 
+def read_answers(prompts: Path, split: str) -> dict[str, str | None]:
+    """The right answer of every problem of a split, None where it is not known."""
+    return {prompt.id: prompt.answer for prompt in read_rows(prompts / f"{split}.jsonl", Prompt)}
+
+
 def read_norms(file: Path, role: Role) -> dict[Site, float]:
     """Mean residual norm of a model at each site, as train/directions measured it.
 

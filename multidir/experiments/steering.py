@@ -22,6 +22,7 @@ from multidir.records.intervention import Dose, Intervention
 from multidir.records.outcome import Condition, Outcome
 from multidir.records.site import Site
 from multidir.records.stopping import LoopRule
+from multidir.steer.steering import Mixture
 from multidir.steer.sweep import Swept, sweep
 from multidir.store.rows import append_rows, read_rows, repair_tail
 
@@ -74,7 +75,7 @@ def conditions(target: str, arms: Iterable[Arm]) -> dict[Condition, Intervention
     return cells
 
 
-def run_conditions(bench: Bench, cells: Mapping[Condition, Intervention | None], file: Path) -> list[Outcome]:
+def run_conditions(bench: Bench, cells: Mapping[Condition, Mixture], file: Path) -> list[Outcome]:
     """Generate and score what is not yet in `file`, and return all outcomes of these cells from it.
 
     Raises:

@@ -70,6 +70,16 @@ def step_outcomes(sentences: Sequence[ParsedSentence]) -> list[tuple[StepFacts, 
     return [(a.step, b.kind == "backtrack") for a, b in pairs if a.step is not None]
 
 
+def answered(text: str) -> str | None:
+    """The state that the last answer of a text names; None where it gives none."""
+    found = None
+    for body in (text[start:end] for start, end in spans(text)):
+        for kind, pattern in _patterns():
+            if kind == "answer" and (match := pattern.fullmatch(body)):
+                found = match["source"]
+    return found
+
+
 def _read(body: str, start: int, end: int) -> ParsedSentence:
     for kind, pattern in _patterns():
         found = pattern.fullmatch(body)

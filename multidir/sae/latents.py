@@ -1,15 +1,19 @@
-"""Latents as directions: decoder rows of a dictionary, by number, with where they come from."""
+"""Latents as directions, by number, with where they come from; and dictionaries whose latents can be clamped."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
+
+from torch import Tensor
 
 from multidir.errors import ConfigError
 from multidir.records.direction import Direction, DirectionSet
 from multidir.records.site import Site
-from multidir.sae.dictionary import Coder
+from multidir.sae.dictionary import Coder, Dictionary
 from multidir.sae.folder import site_of
+from multidir.types import FloatArray
 
 
 def latent_directions(
@@ -46,3 +50,41 @@ def latent_directions(
         Direction.from_vector(f"{prefix}/{latent}", row, site, "sae", {**facts, **(source or {}), "latent": latent})
         for latent, row in zip(chosen, rows, strict=True)
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Clampable:
+    """A dictionary as `records.latent` wants it: it reads x as the model has it."""
+
+    W_enc: FloatArray
+    """(d, f)."""
+    b_enc: FloatArray
+    """(f,)."""
+    W_dec: FloatArray
+    """(f, d)."""
+    b_dec: FloatArray
+    """(d,)."""
+    threshold: FloatArray | None
+    """(f,)."""
+    k: int | None
+
+
+def clampable(dictionary: Dictionary) -> Clampable:
+    """The same dictionary with what it subtracts from its input folded into the encoder's bias."""
+    bias = dictionary.enc_bias.double()
+    if dictionary.centred:
+        bias = bias - dictionary.dec_bias.double() @ dictionary.enc.double()
+    threshold, k = dictionary.threshold, dictionary.k
+    return Clampable(
+        _array(dictionary.enc),
+        _array(bias),
+        _array(dictionary.dec),
+        _array(dictionary.dec_bias),
+        _array(threshold) if dictionary.needs_threshold and threshold is not None else None,
+        k if dictionary.activation == "topk" else None,
+    )
+
+
+def _array(values: Tensor) -> FloatArray:
+    found: FloatArray = values.detach().double().cpu().numpy()
+    return found

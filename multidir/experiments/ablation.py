@@ -1,0 +1,128 @@
+"""Is it necessary? Directions taken out in many ways: what backtracking loses, what else goes, what stays readable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from multidir.errors import ConfigError
+from multidir.experiments.ablation_arms import Arm, arms_of, random_arms
+from multidir.experiments.ablation_forced import at_equal_damage, damage_table, sets_table
+from multidir.experiments.ablation_probes import probes_after
+from multidir.experiments.ablation_texts import NULL, needed_verdicts, texts_table, write_texts
+from multidir.experiments.candidate_finders import CONTROLS, Sought
+from multidir.experiments.dictionary_subjects import Subject
+from multidir.experiments.gradients import Gradients
+from multidir.experiments.known_causes import cause_bits
+from multidir.experiments.places import Questions
+from multidir.experiments.results import Results
+from multidir.experiments.settings import AblationChoice
+from multidir.experiments.steering import Bench
+from multidir.experiments.token_knobs import word_tokens
+from multidir.methods.window_rules import parse_window
+from multidir.organism.planting import CAUSES
+from multidir.records.direction import Direction, DirectionSet
+from multidir.store.activations import ActivationStore
+from multidir.types import BoolArray
+
+
+def ablation_study(
+    bench: Bench,
+    store: ActivationStore,
+    annotator: str,
+    directions: DirectionSet,
+    subjects: Sequence[Subject],
+    answers: Mapping[str, str | None],
+    choice: AblationChoice,
+    file: Path,
+) -> Results:
+    """Take directions out in texts already written and while the model writes, and look at what is left.
+
+    Args:
+        bench: the model, and prompts for free generation.
+        store: its activations with labels.
+        annotator: whose.
+        directions: candidates, strongest first; controls among them are not studied.
+        subjects: dictionaries whose latents may be among them.
+        answers: right answers by prompt, where known.
+        choice: settings.
+        file: outcomes of free generation.
+    Raises:
+        ConfigError: directions of several sites, or none to study.
+        DesignError: too few labelled sentences.
+    """
+    chosen = chosen_directions(directions, choice)
+    site, lm = chosen[0].site, bench.lm
+    sought = Sought.read(store, annotator, choice.label, lm.role, site, parse_window(choice.fit_window), choice.seed)
+    questions = Questions.of(store, annotator, choice.label, choice.texts)
+    tokens = word_tokens(lm, choice.words)
+    mean = np.asarray(store.moments(lm.role, site).mean, dtype=np.float64)
+    gradients = Gradients.of(lm, questions, site, tokens, mean, choice.steps)
+    arms = arms_of(sought, chosen, subjects, mean, gradients.x, choice)
+    random = random_arms(chosen, mean, choice.n_random, choice.seed)
+    norm = store.mean_norm(lm.role, site)
+    damage = damage_table(lm, [*arms, *random], questions, tokens, gradients, norm, choice.shares)
+    targets = _targets(sought, store, lm.tokenizer, choice)
+    probes = probes_after(sought, arms, targets, choice.folds, choice.penalty, choice.draws, choice.seed)
+    tables = {
+        "damage": damage,
+        "equal": at_equal_damage(damage),
+        "sets": sets_table(lm, chosen, mean, questions, tokens),
+        "probes": probes,
+    }
+    written = [arm for arm in arms if arm.kind in choice.generated]
+    by_arm = write_texts(bench, written, random, choice.null_prompts, file)
+    kinds = {arm.name: arm.kind for arm in arms}
+    texts = texts_table(by_arm, kinds, answers, choice.draws, choice.seed, choice.causes)
+    verdicts = needed_verdicts(texts)
+    return Results({**tables, "texts": texts}, _headline(texts, damage), verdicts)
+
+
+def chosen_directions(directions: DirectionSet, choice: AblationChoice) -> list[Direction]:
+    """The named directions, or the first ones that are not controls.
+
+    Raises:
+        ConfigError: an unknown name, nothing to study, or directions of several sites.
+    """
+    real = [item for item in directions if item.method not in CONTROLS]
+    chosen = [directions[name] for name in choice.names] or real[: choice.first]
+    sites = sorted({item.site for item in chosen})
+    if len(sites) != 1:
+        places = ", ".join(map(str, sites)) or "nowhere: every direction is a control"
+        raise ConfigError(f"an ablation study takes directions of one site out; got {places}")
+    return chosen
+
+
+def _targets(sought: Sought, store: ActivationStore, tokenizer: object, choice: AblationChoice) -> dict[str, BoolArray]:
+    """What fresh probes look for: the label, and on the tiny pair its causes."""
+    targets = {choice.label: sought.places.before}
+    if choice.causes:
+        bits = cause_bits(store, tokenizer)[sought.places.rows[:, -1]]  # type: ignore[arg-type]
+        targets |= {name: (bits >> place) & 1 == 1 for place, name in enumerate(CAUSES)}
+    return targets
+
+
+def _headline(texts: pd.DataFrame, damage: pd.DataFrame) -> str:
+    plain = texts[texts["arm"] == "none"].iloc[0]
+    real = texts[~texts["kind"].isin(["none", NULL])].sort_values("change", kind="stable")
+    parts = [f"nothing taken out, {plain['share']:.1%} of sentences backtrack"]
+    if len(real):
+        best = real.iloc[0]
+        parts.append(f"with '{best['arm']}' {best['share']:.1%} ({_change(best)} points)")
+    null = texts[texts["arm"] == NULL]
+    if len(null):
+        count = int((damage["kind"] == "random").sum())
+        parts.append(
+            f"with {count} random ablations of equal norm {null.iloc[0]['share']:.1%} ({_change(null.iloc[0])})"
+        )
+    return "; ".join(parts)
+
+
+def _change(row: pd.Series) -> str:
+    return f"{100 * row['change']:+.1f} [{100 * row['change_low']:.1f}, {100 * row['change_high']:.1f}]"
+
+
+__all__ = ["Arm", "ablation_study", "chosen_directions"]

@@ -1,0 +1,141 @@
+"""Ablation in texts already written: what the log-odds lose, what else changes, and what a gradient would have said."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from multidir.experiments.ablation_arms import Arm
+from multidir.experiments.gradients import Gradients
+from multidir.experiments.places import Questions
+from multidir.models.language_model import LanguageModel
+from multidir.records.direction import Direction
+from multidir.records.eraser import Eraser
+from multidir.stats.clustered import cluster_means
+from multidir.steer.forced import teacher_forced
+from multidir.steer.steering import Mixture
+from multidir.types import FloatArray
+
+
+def falls(
+    lm: LanguageModel, edits: Sequence[Mixture], questions: Questions, tokens: Sequence[int]
+) -> tuple[FloatArray, FloatArray]:
+    """Fall of the log-odds before the behaviour, (e, questions there), and KL before other sentences, (e, the rest)."""
+    odds, kl = questions.joined(teacher_forced(lm, questions.contexts, [None, *edits], tokens))
+    return (odds[0] - odds[1:])[:, questions.before], kl[1:, ~questions.before]
+
+
+def damage_table(
+    lm: LanguageModel,
+    arms: Sequence[Arm],
+    questions: Questions,
+    tokens: Sequence[int],
+    gradients: Gradients,
+    mean_norm: float,
+    shares: Sequence[float],
+) -> pd.DataFrame:
+    """Effect and damage of every arm at every share.
+
+    Returns:
+        arm, kind, share, edit_norm (mean over edited text, relative to the mean residual norm), fall, low, high (of the
+        log-odds before the behaviour, clustered by text), kl (nats, before other sentences), estimated and integrated
+        (what gradients say the fall is).
+    """
+    cells = [(arm, share) for arm in arms for share in (shares if arm.gradual and arm.kind != "random" else (1.0,))]
+    fall, kl = falls(lm, [arm.edits(share) for arm, share in cells], questions, tokens)
+    found = cluster_means(fall.T, questions.trace[questions.before])
+    done = {arm.name: arm.change(gradients.x) for arm in arms}
+    rows = []
+    for (arm, share), estimate, other in zip(cells, found, kl, strict=True):
+        change = done[arm.name] * share
+        rows.append(
+            {
+                "arm": arm.name,
+                "kind": arm.kind,
+                "share": share,
+                "edit_norm": float(np.linalg.norm(change, axis=1).mean() / mean_norm),
+                "fall": estimate.value,
+                "low": estimate.low,
+                "high": estimate.high,
+                "kl": float(other.mean()),
+                "estimated": -gradients.of_edit(change),
+                "integrated": -gradients.of_edit(change, integrated=True),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def at_equal_damage(table: pd.DataFrame) -> pd.DataFrame:
+    """The fall of every arm where all of them have changed the stream, or the predictions, equally much.
+
+    Straight lines between the shares that were measured, from nothing at share 0. The common level is the least that an
+    arm reaches in full, so that no arm is extrapolated. Random arms are left out.
+
+    Returns:
+        arm, kind, edit_norm and kl (in full), fall_at_norm, fall_at_kl, norm_level, kl_level.
+    """
+    real = table[table["kind"] != "random"]
+    full = real[real["share"] == 1]
+    levels = {name: float(full[name].min()) for name in ("edit_norm", "kl")}
+    rows = []
+    for (arm, kind), part in real.groupby(["arm", "kind"], sort=False):
+        row = {"arm": arm, "kind": kind}
+        for name, short in (("edit_norm", "norm"), ("kl", "kl")):
+            by = part.sort_values(name)
+            x, y = np.append(0, by[name]), np.append(0, by["fall"])
+            row |= {name: float(x[-1]), f"fall_at_{short}": float(np.interp(levels[name], x, y))}
+            row |= {f"{short}_level": levels[name]}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def sets_table(
+    lm: LanguageModel, chosen: Sequence[Direction], mean: FloatArray, questions: Questions, tokens: Sequence[int]
+) -> pd.DataFrame:
+    """The whole set, the set without each member and without each method, and each member alone.
+
+    Returns:
+        part (`all`, `without`, `without group`, `alone`), name, rank, fall, low, high; and for what was left out loss,
+        loss_low, loss_high: the fall that is missing without it, on the same questions. `verdict`: `needed` when the
+        whole interval of the loss is above zero, `redundant` when it does something alone and nothing is missing
+        without it, else `no effect seen`.
+    """
+    cells = [("all", "all", list(chosen)), *(("alone", item.name, [item]) for item in chosen)]
+    cells += [("without", item.name, [other for other in chosen if other is not item]) for item in chosen]
+    methods = dict.fromkeys(item.method for item in chosen)
+    cells += [("without group", each, [item for item in chosen if item.method != each]) for each in methods]
+    cells = [cell for cell in cells if cell[2]]
+    edits = [Arm(name, part, Eraser.mean_ablate(items, mean)).edits() for part, name, items in cells]
+    fall, _ = falls(lm, edits, questions, tokens)
+    text = questions.trace[questions.before]
+    own, lost = cluster_means(fall.T, text), cluster_means((fall[0] - fall).T, text)
+    rows = []
+    for (part, name, items), mine, loss in zip(cells, own, lost, strict=True):
+        row = {
+            "part": part,
+            "name": name,
+            "members": len(items),
+            "fall": mine.value,
+            "low": mine.low,
+            "high": mine.high,
+        }
+        if part.startswith("without"):
+            row |= {"loss": loss.value, "loss_low": loss.low, "loss_high": loss.high}
+        rows.append(row)
+    table = pd.DataFrame(rows)
+    return _with_verdicts(table) if "loss" in table else table
+
+
+def _with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
+    alone = table[table["part"] == "alone"].set_index("name")["low"].to_dict()
+    words = []
+    for _, row in table.iterrows():
+        if not str(row["part"]).startswith("without"):
+            words.append("")
+        elif row["loss_low"] > 0:
+            words.append("needed")
+        else:
+            words.append("redundant" if alone.get(row["name"], np.nan) > 0 else "no effect seen")
+    return table.assign(verdict=words)
