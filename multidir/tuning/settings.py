@@ -25,8 +25,8 @@ class Drawing:
         """Refuse steps without a token to learn."""
         if self.stretch < 8 or self.rows < 1 or not 0 <= self.behaviour_share <= 1:
             raise ConfigError(
-                f"--stretch is {self.stretch}, --rows {self.rows}, --behaviour-share {self.behaviour_share}; they are at "
-                "least 8, at least 1, and between 0 and 1"
+                f"--stretch is {self.stretch}, --rows {self.rows}, --behaviour-share {self.behaviour_share}; they are "
+                "at least 8, at least 1, and between 0 and 1"
             )
 
 
