@@ -17,6 +17,7 @@ from multidir.report.paper_figures import beside_paper
 from multidir.report.plot import Plot, save
 from multidir.report.power_figures import power_curves
 from multidir.report.probe_figures import early_warning, probe_bars, probe_grid
+from multidir.report.reasoner_figures import reasoner_loss
 from multidir.report.sae_figures import latent_density, model_share, sparsity_frontier, training_curves
 from multidir.report.store_figures import channel_sizes, token_norms
 
@@ -49,6 +50,7 @@ __all__ = [
     "projection_separation",
     "random_spread",
     "rates_by_cause",
+    "reasoner_loss",
     "save",
     "span_angles",
     "sparsity_frontier",

@@ -21,6 +21,7 @@ _TRAINED: tuple[tuple[str, Draw], ...] = (
 )
 
 FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
+    "train/reasoner": (("loss.csv", figures.reasoner_loss),),
     "train/directions": (("directions.csv", figures.direction_geometry),),
     "analysis/agreement": (
         ("confusion.csv", figures.confusion_matrix),
