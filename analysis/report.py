@@ -59,6 +59,12 @@ class Config:
     """Run folder of analysis/offsets."""
     steering: Path | None = None
     """Run folder of analysis/steering."""
+    dictionaries: Path | None = None
+    """Run folder of train/sae."""
+    candidates: Path | None = None
+    """Run folder of train/candidates."""
+    ablation: Path | None = None
+    """Run folder of analysis/ablation."""
     paper: Path | None = None
     """Run folder of analysis/paper."""
     combination: Path | None = None
@@ -79,8 +85,9 @@ def main(cfg: Config) -> Path:
     with run:
         s = cfg.science
         parts = (cfg.prompts, cfg.traces, cfg.labels, cfg.agreement, cfg.causes, cfg.activations, cfg.directions)
-        parts = (*parts, cfg.geometry, cfg.lens, cfg.separation, cfg.density, cfg.offsets, cfg.steering, cfg.paper)
-        runs = [path for path in (*parts, cfg.combination) if path is not None]
+        parts = (*parts, cfg.geometry, cfg.lens, cfg.separation, cfg.density, cfg.dictionaries, cfg.candidates)
+        parts = (*parts, cfg.ablation, cfg.offsets, cfg.steering, cfg.paper, cfg.combination)
+        runs = [path for path in parts if path is not None]
         page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions())
         write_page(page, run.file("report.html"))
         run.note(headline=f"{summary(page)} The report: {run.file('report.html')}")
