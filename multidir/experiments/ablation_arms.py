@@ -144,6 +144,6 @@ def _latent_arms(sought: Sought, chosen: Sequence[Direction], subjects: Sequence
             if item.method == "sae" and item.source.get("dictionary") == subject.name
         )
         if mine:
-            name = f"{len(mine)} latent{'s' * (len(mine) > 1)} of {subject.name} off"
+            name = f"latent{'s' * (len(mine) > 1)} {', '.join(map(str, mine))} of {subject.name} off"
             arms.append(Arm(name, "latents", coder=subject.coder, latents=mine, site=sought.site))
     return arms

@@ -71,22 +71,24 @@ def at_equal_damage(table: pd.DataFrame) -> pd.DataFrame:
     """The fall of every arm where all of them have changed the stream, or the predictions, equally much.
 
     Straight lines between the shares that were measured, from nothing at share 0. The common level is the least that an
-    arm reaches in full, so that no arm is extrapolated. Random arms are left out.
+    arm reaches in full which makes the log-odds fall; arms that stay below it are not extrapolated, but unknown. Random
+    arms are left out.
 
     Returns:
         arm, kind, edit_norm and kl (in full), fall_at_norm, fall_at_kl, norm_level, kl_level.
     """
     real = table[table["kind"] != "random"]
     full = real[real["share"] == 1]
-    levels = {name: float(full[name].min()) for name in ("edit_norm", "kl")}
+    working = full[full["low"] > 0] if (full["low"] > 0).any() else full
+    levels = {name: float(working[name].min()) for name in ("edit_norm", "kl")}
     rows = []
     for (arm, kind), part in real.groupby(["arm", "kind"], sort=False):
         row = {"arm": arm, "kind": kind}
         for name, short in (("edit_norm", "norm"), ("kl", "kl")):
             by = part.sort_values(name)
             x, y = np.append(0, by[name]), np.append(0, by["fall"])
-            row |= {name: float(x[-1]), f"fall_at_{short}": float(np.interp(levels[name], x, y))}
-            row |= {f"{short}_level": levels[name]}
+            fall = np.interp(levels[name], x, y, right=np.nan)
+            row |= {name: float(x[-1]), f"fall_at_{short}": float(fall), f"{short}_level": levels[name]}
         rows.append(row)
     return pd.DataFrame(rows)
 

@@ -92,29 +92,32 @@ def texts_table(
 
 
 def needed_verdicts(table: pd.DataFrame) -> list[Verdict]:
-    """Does backtracking need what each arm takes out? Only where random ablations of equal norm leave it alone."""
+    """Does backtracking fall with each arm? Only where random ablations of equal norm leave it alone.
+
+    Judged on the share of sentences that backtrack; on the tiny pair on steps that have both causes.
+    """
+    what, share = ("both_change", "both_rate") if "both_change" in table else ("change", "share")
+    unit = (
+        "after steps with both causes, backtracking" if what == "both_change" else "the share of backtracking sentences"
+    )
     null = table[table["arm"] == NULL]
     verdicts = []
     for _, row in table[~table["kind"].isin(["none", NULL])].iterrows():
-        change = _estimate(row)
-        quiet = bool(len(null)) and not _estimate(null.iloc[0]).excludes(0)
-        if not len(null):
+        change = _estimate(row, what)
+        if not len(null) or not _estimate(null.iloc[0], what).has_interval:
             status = Status.UNDETERMINED
-        elif not quiet:
+        elif _estimate(null.iloc[0], what).excludes(0):
             status = Status.INVALID
         elif change.excludes(0):
             status = Status.SUPPORTED if change.value < 0 else Status.REFUTED
         else:
             status = Status.UNDETERMINED
-        random = (
-            f"random ablations of equal norm change it by {_points(null.iloc[0])}" if len(null) else "no null was run"
-        )
+        random = f"random ablations of equal norm by {_points(null.iloc[0], what)}" if len(null) else "no null was run"
         verdicts.append(
             Verdict(
-                claim=f"Spontaneous backtracking falls with: {row['arm']}.",
+                claim=f"Spontaneous backtracking falls when one does this: {row['arm']}.",
                 status=status,
-                because=f"The share of backtracking sentences changes by {_points(row)} points to {row['share']:.1%}; "
-                f"{random}.",
+                because=f"With it, {unit} changes by {_points(row, what)} points to {row[share]:.1%}; {random}.",
                 rule="supported: the interval of the change is below zero, and that of random ablations of equal norm, "
                 "pooled, includes zero; refuted: above zero; invalid: random ablations change it as well",
                 estimates={"change": change},
@@ -123,14 +126,13 @@ def needed_verdicts(table: pd.DataFrame) -> list[Verdict]:
     return verdicts
 
 
-def _points(row: pd.Series) -> str:
-    return f"{100 * row['change']:+.1f} [{100 * row['change_low']:.1f}, {100 * row['change_high']:.1f}]"
+def _points(row: pd.Series, what: str) -> str:
+    return f"{100 * row[what]:+.1f} [{100 * row[f'{what}_low']:.1f}, {100 * row[f'{what}_high']:.1f}]"
 
 
-def _estimate(row: pd.Series) -> Estimate:
-    return Estimate(
-        row["change"], row["change_low"], row["change_high"], int(row["n_prompts"]), "cluster bootstrap", "share"
-    )
+def _estimate(row: pd.Series, what: str) -> Estimate:
+    ends = row[f"{what}_low"], row[f"{what}_high"]
+    return Estimate(row[what], *ends, int(row["n_prompts"]), "cluster bootstrap", "share")
 
 
 def _beside(

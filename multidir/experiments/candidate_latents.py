@@ -69,11 +69,12 @@ def latent_candidates(
         table = _table(sought, subject, subject.coder, word, gradients, _others(subject, subjects))
         own = subject.keys == ((sought.role, sought.site),)
         folded = clampable(subject.coder) if own else None
+        prefix = subject.name if _others(subject, subjects) else "sae/" + "+".join(role for role, _ in subject.keys)
         facts = {"role": "+".join(role for role, _ in subject.keys), "dictionary": subject.name}
         for latent in table.chosen(count).tolist():
             source = {"label": sought.label, "store": sought.store.content_hash, **facts, "latent": latent}
             length = float(table.readings[sought.places.before, latent].mean())
-            direction = Direction(f"{subject.name}/{latent}", table.units[latent], length, sought.site, "sae", source)
+            direction = Direction(f"{prefix}/{latent}", table.units[latent], length, sought.site, "sae", source)
             yield Candidate(
                 direction,
                 table.readings[:, latent],

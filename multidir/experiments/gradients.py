@@ -13,17 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from multidir.errors import DesignError
 from multidir.experiments.places import Questions
-from multidir.models.forced import Context, site_gradients
+from multidir.models.forced import Context, next_logits
 from multidir.models.language_model import LanguageModel
-from multidir.records.eraser import Eraser
-from multidir.records.intervention import Dose, Intervention
+from multidir.models.logprobs import log_odds
 from multidir.records.scope import Scope
 from multidir.records.site import Site
 from multidir.sae.dictionary import Dictionary, pieces
-from multidir.steer.steering import row_edits
 from multidir.types import FloatArray
 
 SCOPE = Scope("generated")
@@ -102,14 +101,29 @@ def _pass(
     lm: LanguageModel, contexts: list[Context], site: Site, tokens: tuple[int, ...], mean: FloatArray, part: float
 ) -> tuple[FloatArray, FloatArray]:
     """Activations and gradients of the rows in scope, the activations brought to a part of the way from the mean."""
-    edits = None
-    if part < 1:
-        everything = Eraser("all", site, np.eye(len(mean)), np.eye(len(mean)), mean, "mean_ablate")
-        edits = Intervention(everything, Dose(1 - part, "share"), "erase", SCOPE)
-    rows = row_edits(lm, [edits] * len(contexts)) if edits else []
-    x, g = [np.zeros(0)] * len(contexts), [np.zeros(0)] * len(contexts)
-    for index, found in site_gradients(lm, contexts, [site], tokens, rows):
-        inside = slice(contexts[index].n_prompt - 1, None)
-        x[index] = found[site].activation[inside].double().numpy()
-        g[index] = found[site].gradient[inside].double().numpy()
+    x, g = [], []
+    for context in contexts:
+        way = _Way(torch.from_numpy(mean), part, context.n_prompt - 1)
+        with torch.enable_grad():
+            logits = next_logits(lm, [context], hooks=[(site, way)])
+            (slope,) = torch.autograd.grad(log_odds(logits, tokens).sum(), way.shift)
+        x.append(way.seen[0, way.first :].double().cpu().numpy())
+        g.append(slope[0, way.first :].double().cpu().numpy())
     return np.concatenate(x), np.concatenate(g)
+
+
+class _Way:
+    """Moves the rows from one on towards the mean row, and adds a zero by which one can differentiate there."""
+
+    def __init__(self, mean: Tensor, part: float, first: int) -> None:
+        self.mean, self.part, self.first = mean, part, first
+        self.seen = self.shift = torch.zeros(0)
+
+    def __call__(self, hidden: Tensor) -> Tensor:
+        self.seen, self.shift = hidden.detach(), torch.zeros_like(hidden, requires_grad=True)
+        if self.part == 1:
+            return hidden + self.shift
+        moved = hidden.detach().clone()
+        mean = self.mean.to(hidden)
+        moved[:, self.first :] = mean + self.part * (moved[:, self.first :] - mean)
+        return moved + self.shift

@@ -32,9 +32,7 @@ def inlp_directions(x: FloatArray, target: BoolArray, k: int, penalty: float) ->
     basis = np.zeros((0, rows.shape[1]))
     for _ in range(k):
         left = project_out(centred, basis)
-        # rounding leaves dust along what was taken out, and standardising would blow it up to a channel of its own
-        frame = np.linalg.svd(left, full_matrices=False)[2][: rank - len(basis)]
-        fitted = fit_logistic((left @ frame.T)[None], target, np.ones((len(rows), 1), dtype=bool), np.array([penalty]))
-        normal = project_out(fitted.weight[0, 0, 0] @ frame, basis)
+        fitted = fit_logistic(left[None], target, np.ones((len(rows), 1), dtype=bool), np.array([penalty]))
+        normal = project_out(fitted.weight[0, 0, 0], basis)
         basis = np.vstack([basis, normal / np.linalg.norm(normal)])
     return basis

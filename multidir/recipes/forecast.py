@@ -185,6 +185,15 @@ def _steering(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
     return _steered(name, cells, s, inputs, scene), Facts()
 
 
+def _ablation(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+    """Arms on all problems, and random ablations on some of them."""
+    arms = {"project": s.first, "mean": s.first, "span": s.first - 1, "inlp": len(s.inlp)}
+    cells = 1 + sum(arms.get(kind, 1) for kind in s.generated)
+    problems = inputs["prompts"].prompts[s.split]
+    share = min(1.0, s.null_prompts / problems) if problems else 0.0
+    return _steered(name, cells + round(s.n_random * share), s, inputs, scene), Facts()
+
+
 def _steered(name: str, cells: int, s: Any, inputs: Inputs, scene: Scene) -> Row:
     texts = cells * inputs["prompts"].prompts[s.split] * s.rollouts
     return Row(
@@ -208,6 +217,7 @@ HANDLERS: dict[str, Callable[[str, Any, Inputs, Scene], Estimate]] = {
     "train/directions": _directions,
     "analysis/offsets": _offsets,
     "analysis/steering": _steering,
+    "analysis/ablation": _ablation,
 }
 """Recipe -> how it is estimated. The others read tables and stores, on a CPU, in seconds to minutes."""
 

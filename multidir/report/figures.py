@@ -2,7 +2,15 @@
 
 from __future__ import annotations
 
+from multidir.report.ablation_figures import (
+    ablation_damage,
+    ablation_probes,
+    ablation_screen,
+    ablation_sets,
+    ablation_texts,
+)
 from multidir.report.agreement_figures import agreement_scores, confusion_matrix
+from multidir.report.candidate_figures import candidate_effects, rank_agreement
 from multidir.report.combination_figures import held_out_cells, interaction_matrix, moebius_terms
 from multidir.report.combination_planes import isoboles, joint_plane
 from multidir.report.control_figures import random_spread, rates_by_cause
@@ -23,8 +31,14 @@ from multidir.report.store_figures import channel_sizes, token_norms
 
 __all__ = [
     "Plot",
+    "ablation_damage",
+    "ablation_probes",
+    "ablation_screen",
+    "ablation_sets",
+    "ablation_texts",
     "agreement_scores",
     "beside_paper",
+    "candidate_effects",
     "channel_sizes",
     "confusion_matrix",
     "cosine_matrix",
@@ -49,6 +63,7 @@ __all__ = [
     "projection_profile",
     "projection_separation",
     "random_spread",
+    "rank_agreement",
     "rates_by_cause",
     "reasoner_loss",
     "save",

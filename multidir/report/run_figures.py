@@ -22,6 +22,14 @@ _TRAINED: tuple[tuple[str, Draw], ...] = (
 
 FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
     "train/reasoner": (("loss.csv", figures.reasoner_loss),),
+    "train/candidates": (("candidates.csv", figures.candidate_effects), ("agreement.csv", figures.rank_agreement)),
+    "analysis/ablation": (
+        ("texts.csv", figures.ablation_texts),
+        ("damage.csv", figures.ablation_damage),
+        ("sets.csv", figures.ablation_sets),
+        ("probes.csv", figures.ablation_probes),
+        ("damage.csv", figures.ablation_screen),
+    ),
     "train/directions": (("directions.csv", figures.direction_geometry),),
     "analysis/agreement": (
         ("confusion.csv", figures.confusion_matrix),

@@ -1,4 +1,4 @@
-"""Traces of the tiny pair's language under the rule AND, captured and labelled: what nobody tells the finders is known."""
+"""Traces of the tiny pair's language under the rule AND, captured and labelled; their causes can be read exactly."""
 
 from __future__ import annotations
 

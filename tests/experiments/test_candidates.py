@@ -115,7 +115,7 @@ def test_rankings_agree_as_scipy_says(found: Found) -> None:
 
 def test_an_attribution_is_the_derivative_of_the_ablation(store: ActivationStore, lm: LanguageModel) -> None:
     """A hundredth of the edit, measured, against the gradient."""
-    questions, tokens = Questions.of(store, "grammar/1", "backtracking", 3), word_tokens(lm, WORDS)
+    questions, tokens = Questions.of(store, "grammar/1", "backtracking", 2), word_tokens(lm, WORDS)
     mean = np.asarray(store.moments("reasoning", SITE).mean)
     gradients = Gradients.of(lm, questions, SITE, tokens, mean, 2)
     direction = diffmeans(store, "reasoning", SITE, "grammar/1", "backtracking", (-3, -1))
@@ -128,9 +128,9 @@ def test_an_attribution_is_the_derivative_of_the_ablation(store: ActivationStore
 
 def test_integrated_gradients_are_complete(store: ActivationStore, lm: LanguageModel) -> None:
     """All attributions together are what is lost when everything is put at its mean: the axiom of completeness."""
-    questions, tokens = Questions.of(store, "grammar/1", "backtracking", 2), word_tokens(lm, WORDS)
+    questions, tokens = Questions.of(store, "grammar/1", "backtracking", 1), word_tokens(lm, WORDS)
     mean = np.asarray(store.moments("reasoning", SITE).mean)
-    gradients = Gradients.of(lm, questions, SITE, tokens, mean, 24)
+    gradients = Gradients.of(lm, questions, SITE, tokens, mean, 60)
     eye = np.eye(len(mean))
     edit = Intervention(Eraser("all", SITE, eye, eye, mean, "mean_ablate"), Dose(1, "share"), "erase", SCOPE)
     lost = falls(lm, [edit], questions, tokens)[0][0].mean()
@@ -154,7 +154,7 @@ def test_latents_that_are_the_causes_are_chosen_among_many(store: ActivationStor
     made = list(latent_candidates(sought, [subject], word, gradients, 3))
     best = sorted(made, key=lambda each: -each.attribution)[:3]
     assert {7, 21} <= {each.direction.source["latent"] for each in best}
-    assert all(each.latent is not None and each.direction.name == f"made/{each.latent.index}" for each in made)
+    assert all(each.latent is not None and each.direction.name == f"sae/reasoning/{each.latent.index}" for each in made)
     assert len(made) < 40
     other = replace(subject, keys=(("base", SITE),))
     assert all(
@@ -190,7 +190,7 @@ def test_windows_that_reach_into_the_prompt_are_left_out(plain: ActivationStore)
     n_prompt = np.array([info.row_start + info.n_prompt for info in plain.traces])
     assert (places.rows[:, 0] >= n_prompt[places.trace]).all()
     assert len(places.before) < len(plain.windows(planted.ANNOTATOR, planted.OFFSETS).trace) + 1
-    with pytest.raises(DesignError, match="0 of .* sentences .* are 'dreaming'"):
+    with pytest.raises(DesignError, match=r"0 of .* sentences .* are 'dreaming'"):
         Places.of(plain, planted.ANNOTATOR, "dreaming", planted.OFFSETS)
 
 
@@ -222,7 +222,7 @@ def test_rows_that_are_not_finite_are_counted(plain: ActivationStore, monkeypatc
         return rows
 
     monkeypatch.setattr(ActivationStore, "rows", broken)
-    with pytest.raises(DesignError, match="1 of .* windows of base .* hold nan or infinities, the first in trace t"):
+    with pytest.raises(DesignError, match=r"1 of .* windows of base .* hold nan or infinities, the first in trace t"):
         sought_in(plain)
 
 
@@ -248,7 +248,7 @@ def test_words_are_tokens_or_refused(lm: LanguageModel) -> None:
 def test_settings_that_find_nothing_are_refused() -> None:
     with pytest.raises(ConfigError, match="--measured"):
         CandidateChoice(measured=0)
-    with pytest.raises(ConfigError, match="--alike 1.5"):
+    with pytest.raises(ConfigError, match=r"--alike 1\.5"):
         CandidateChoice(alike=1.5)
     with pytest.raises(ConfigError, match="--shares"):
         AblationChoice(shares=(0.5,))

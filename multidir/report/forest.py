@@ -1,0 +1,51 @@
+"""Estimates below each other, each with its interval on a line of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from textwrap import fill
+
+import pandas as pd
+from matplotlib.axes import Axes
+
+from multidir.report.style import MUTED, Tone
+
+_WIDE, _NARROW = 44, 22
+
+
+def forest(axes: Axes, data: pd.DataFrame, names: Sequence[str], tones: Sequence[Tone], narrow: bool) -> None:
+    """Draw rows with value, low and high, the first on top.
+
+    Args:
+        axes: where.
+        data: columns value, low, high; unknown values leave their line empty.
+        names: at the left, broken over lines where they are long.
+        tones: one per row.
+        narrow: whether there is little room for names.
+    """
+    for place, ((_, row), tone) in enumerate(zip(data.iterrows(), tones, strict=True)):
+        axes.plot([row["low"], row["high"]], [place, place], color=tone.light, linewidth=2.4, alpha=0.45)
+        axes.plot([row["value"]], [place], tone.marker, color=tone.light, markersize=6)
+    axes.axvline(0, color=MUTED.light, linewidth=1.0, linestyle=(0, (1, 1.6)))
+    texts = [fill(name, _NARROW if narrow else _WIDE) for name in names]
+    axes.set_yticks(range(len(texts)), texts, fontsize=7 if narrow else 8)
+    axes.set_ylim(len(texts) - 0.4, -0.6)
+    axes.grid(visible=False, axis="y")
+    axes.grid(visible=True, axis="x")
+
+
+def height(rows: int, narrow: bool) -> float:
+    """Inches that so many rows need, the axis included."""
+    return 1.1 + (0.4 if narrow else 0.27) * rows
+
+
+def squares(axes: Axes, names: Sequence[str], values: Sequence[Sequence[float]], shown: int = 2) -> None:
+    """A matrix of numbers in -1..1 as coloured squares with their numbers; an unknown one stays empty."""
+    axes.imshow(values, cmap="PuOr", vmin=-1.3, vmax=1.3)
+    for i, row in enumerate(values):
+        for j, value in enumerate(row):
+            if value == value:
+                axes.text(j, i, f"{value:.{shown}f}", ha="center", va="center", fontsize=7.5)
+    axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.grid(visible=False)
