@@ -53,6 +53,8 @@ class Config:
     """Run folder of analysis/logit-lens."""
     separation: Path | None = None
     """Run folder of analysis/separation."""
+    probes: Path | None = None
+    """Run folder of train/probes."""
     density: Path | None = None
     """Run folder of analysis/density."""
     offsets: Path | None = None
@@ -84,10 +86,11 @@ def main(cfg: Config) -> Path:
 
     with run:
         s = cfg.science
-        parts = (cfg.prompts, cfg.traces, cfg.labels, cfg.agreement, cfg.causes, cfg.activations, cfg.directions)
-        parts = (*parts, cfg.geometry, cfg.lens, cfg.separation, cfg.density, cfg.dictionaries, cfg.candidates)
-        parts = (*parts, cfg.ablation, cfg.offsets, cfg.steering, cfg.paper, cfg.combination)
-        runs = [path for path in parts if path is not None]
+        made = (cfg.prompts, cfg.traces, cfg.labels, cfg.agreement, cfg.causes, cfg.activations)
+        read = (cfg.directions, cfg.geometry, cfg.lens, cfg.separation, cfg.probes, cfg.density)
+        found = (cfg.dictionaries, cfg.candidates, cfg.ablation)
+        steered = (cfg.offsets, cfg.steering, cfg.paper, cfg.combination)
+        runs = [path for path in (*made, *read, *found, *steered) if path is not None]
         page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions())
         write_page(page, run.file("report.html"))
         run.note(headline=f"{summary(page)} The report: {run.file('report.html')}")

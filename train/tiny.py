@@ -2,8 +2,8 @@
 
 Question: is a direction found in the base model enough to drive a behaviour that only the reasoning model has?
 Here the answer is planted: `rule` says how likely a step is taken back, given a hesitation and a mistake in it.
-Command: multidir run train/tiny (about 20 minutes on 2 cores);
-         multidir run train/tiny --rule additive (a sibling from the same base, about 5 minutes).
+Command: multidir run train/tiny (26 minutes on one core);
+         multidir run train/tiny --rule additive (a sibling from the same base, 9 minutes).
 Writes: OUT/base (once), OUT/reasoning-RULE; prompts into PROMPTS.
 """
 
@@ -19,9 +19,9 @@ class Config:
     rule: Literal["and", "additive", "either"] = "and"
     """The planted rule of the reasoning model."""
     documents: int = 50_000
-    """Base documents (7 million tokens)."""
-    traces: int = 16_000
-    """Reasoning traces (2.5 million tokens)."""
+    """Base documents (7.3 million tokens)."""
+    traces: int = 20_000
+    """Reasoning traces (3.5 million tokens)."""
     base_lr: float = 2e-3
     """Peak learning rate of the base model."""
     tune_lr: float = 5e-4

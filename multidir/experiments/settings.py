@@ -9,6 +9,7 @@ from multidir.annotate.text_measures import CoherenceGate
 from multidir.errors import ConfigError
 from multidir.linalg.contrast import MeanRule, Reference
 from multidir.methods.window_rules import Skip
+from multidir.records.stopping import LoopRule
 from multidir.sae.spec import Architecture, Training
 from multidir.types import Role
 
@@ -62,6 +63,8 @@ class Scoring:
     """A cell counts as coherent when at least this share of its texts passes the gate."""
     gate: CoherenceGate = field(default_factory=CoherenceGate)
     """When a single text is coherent."""
+    loops: LoopRule = field(default_factory=LoopRule)
+    """When a text is cut off because it repeats itself; it is not coherent then."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,60 @@ class DictionaryChoice:
     """Seed of the order of rows and of what is held out."""
     backend: Literal["multidir", "sae_lens"] = "multidir"
     """`sae_lens`: the same rows through SAELens' own trainer, as a reference; it neither resumes nor draws curves."""
+
+
+@dataclass(frozen=True)
+class Probes:
+    """What probes learn, where, and how they are tried."""
+
+    label: str = "backtracking"
+    """The sentence that comes next."""
+    annotator: str = ""
+    """Whose labels; empty where the store has those of one annotator only."""
+    category: str = ""
+    """Only prompts of this category; empty: all."""
+    site: str = "L10"
+    """Where the table of kinds, baselines and controls is measured."""
+    offset: int = -1
+    """Token at which it is, counted from the sentence's first token (0)."""
+    sites: tuple[str, ...] = ()
+    """Sites of the grid; none given: all of the store."""
+    offsets: tuple[int, ...] = (-20, -16, -12, -8, -6, -4, -3, -2, -1, 0)
+    """Offsets of the grid. All sentences have the tokens from the first to the last of them."""
+    folds: int = 5
+    """Parts into which prompts are split; every pair of parts is held out once, to tune on."""
+    penalties: tuple[float, ...] = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+    """C of logistic probes with L2, on standardised channels; larger is weaker."""
+    lasso_penalties: tuple[float, ...] = (1e-2, 1e-1)
+    """C of logistic probes with L1."""
+    shrinkages: tuple[float, ...] = (0.03, 0.1, 0.3, 0.9)
+    """Shrinkages of the covariance of LDA."""
+    ks: tuple[int, ...] = (1, 4, 16, 64)
+    """Latents of k-sparse probes."""
+    sparse_penalty: float = 0.1
+    """C of the probes on the chosen latents."""
+    pool: int = 8
+    """Tokens that the attention probe looks at."""
+    pool_ridges: tuple[float, ...] = (3e-2, 3e-1)
+    """Ridges of the attention probe."""
+    shuffles: int = 3
+    """How often labels are shuffled within traces."""
+    false_alarms: tuple[float, ...] = (0.01, 0.05, 0.1)
+    """Shares of other sentences that may give an alarm."""
+    grid_draws: int = 300
+    """Bootstrap resamples of prompts for the grid."""
+    rule: str = ""
+    """Rule of the tiny pair that permits a ceiling; only for its own traces."""
+
+    def __post_init__(self) -> None:
+        """Refuse settings that no probe can be fitted with."""
+        numbers = (*self.penalties, *self.lasso_penalties, self.sparse_penalty, *self.pool_ridges)
+        if not self.penalties or not self.offsets or min(numbers) <= 0 or self.folds < 3 or self.shuffles < 1:
+            raise ConfigError(
+                f"--penalties {self.penalties}, --lasso-penalties {self.lasso_penalties} and --pool-ridges "
+                f"{self.pool_ridges} are above 0, --offsets {self.offsets} is not empty, --folds {self.folds} at least "
+                f"3 and --shuffles {self.shuffles} at least 1"
+            )
 
 
 @dataclass(frozen=True)

@@ -9,28 +9,23 @@ products of every iteration; a Newton step on some rows preconditions them, so t
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from multidir.errors import DesignError
+from multidir.methods.probe_solver import Problem, solve
 from multidir.types import BoolArray, FloatArray
-
-_MEMORY = 8
-_BLOCK = 1 << 18
-"""Logits that are computed at a time."""
-_THINNED_ROWS = 16
-"""Rows per channel, beside all positives, on which the first part of the way is gone."""
 
 
 @dataclass(frozen=True)
 class Solver:
     """How far and where to solve."""
 
-    tolerance: float = 1e-5
-    """Largest component of the gradient of the mean loss, in units of standardised channels."""
+    tolerance: float = 1e-4
+    """Largest component of the gradient of the mean loss on standardised channels; scikit-learn's default."""
     max_iterations: int = 200
     """Passes over all rows."""
     device: str = "cpu"
@@ -80,25 +75,34 @@ def fit_logistic(
         DesignError: a value is not finite, or a training set lacks one of the classes.
     """
     solver = solver or Solver()
+    scaling, problem, spread = prepare(x, target, train, penalties, solver)
+    whole = replace(problem, ridge=spread * problem.ridge)
+    return scaling.probes(*solve(whole, solver.tolerance, solver.max_iterations))
+
+
+def prepare(
+    x: Any, target: BoolArray, train: BoolArray, penalties: FloatArray, solver: Solver
+) -> tuple[Scaling, Problem, torch.Tensor]:
+    """Standardised rows and weights on their device, arguments as of `fit_logistic`.
+
+    Returns:
+        The coordinates; the problem with ridge 1 / (C rows) in every channel and 0 for the intercept; and
+        (b, d + 1, s, 1) the variance of every channel in every training set, in these coordinates.
+    """
     y = np.array(np.broadcast_to(np.asarray(target, dtype=bool).reshape(len(train), -1), train.shape))
     check_training(y, train)
     cells = torch.as_tensor(x, dtype=getattr(torch, solver.dtype), device=solver.device)
     check_finite(cells)
-    scaling = _Scaling.of(cells)
+    scaling = Scaling.of(cells)
     rows = scaling.apply(cells)
     weight = torch.as_tensor(train).to(rows)
-    whole = _Problem(rows, torch.as_tensor(y).to(rows), weight, _penalty(rows, weight, np.asarray(penalties)))
-    return scaling.probes(*_solve(whole, solver))
-
-
-def _solve(whole: _Problem, solver: Solver) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """First on some of the rows, which is cheap and comes close, then on all of them."""
-    some = whole.thinned()
-    w = whole.x.new_zeros((*whole.x.shape[::2], *whole.ridge.shape[2:]))
-    w[:, -1] = torch.logit((whole.y * whole.weight).sum(dim=0) / whole.weight.sum(dim=0))[:, None]
-    w, _, _ = _minimise(some, w, some.preconditioner(w), 30 * solver.tolerance, 3)
-    w, _, _ = _minimise(some, w, some.preconditioner(w), 10 * solver.tolerance, solver.max_iterations)
-    return _minimise(whole, w, some.preconditioner(w), solver.tolerance, solver.max_iterations)
+    share = weight / weight.sum(dim=0)
+    channels = rows.transpose(1, 2)
+    spread = (channels.square() @ share - (channels @ share).square()).clamp_min(1e-12)[:, :, :, None]
+    strength = 1 / (torch.as_tensor(np.asarray(penalties)).to(rows) * weight.sum(dim=0)[:, None])
+    ridge = strength.expand(*rows.shape[::2], *strength.shape).clone()
+    ridge[:, -1] = 0
+    return scaling, Problem(rows, torch.as_tensor(y).to(rows), weight, ridge), spread
 
 
 def check_training(target: BoolArray, train: BoolArray) -> None:
@@ -128,57 +132,15 @@ def check_finite(x: torch.Tensor) -> None:
         )
 
 
-class _Problem:
-    """Standardised rows with a column of ones, the weight of every row in every training set, and the penalties."""
-
-    def __init__(self, x: torch.Tensor, y: torch.Tensor, weight: torch.Tensor, ridge: torch.Tensor) -> None:
-        self.x, self.y, self.weight, self.ridge = x, y, weight, ridge
-        self.rows = weight.sum(dim=0)[:, None]
-
-    def evaluate(self, w: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Mean loss with penalty (b, s, c) and its gradient (b, d + 1, s, c); rows in blocks that stay in the cache."""
-        loss, pulled = torch.zeros_like(w[:, 0]), torch.zeros_like(w).flatten(2).transpose(1, 2)
-        flat, step = w.flatten(2), max(64, _BLOCK // w[:, 0].numel())
-        for begin in range(0, self.x.shape[1], step):
-            part = slice(begin, begin + step)
-            x, y, weight = self.x[:, part], self.y[part, :, None], self.weight[part, :, None]
-            z = (x @ flat).view(*x.shape[:2], *w.shape[2:])
-            p = torch.sigmoid(z)
-            loss += ((torch.nn.functional.softplus(z) - y * z) * weight).sum(dim=1)
-            pulled += ((p - y) * weight).flatten(2).transpose(1, 2) @ x
-        gradient = pulled.transpose(1, 2).reshape(w.shape) / self.rows + self.ridge * w
-        return loss / self.rows + (self.ridge * w.square()).sum(dim=1) / 2, gradient
-
-    def thinned(self) -> _Problem:
-        """All positives and some of the rest, weighted so that the loss has the same mean."""
-        positive = self.y.any(dim=1)
-        stride = max(1, int((~positive).sum()) // (_THINNED_ROWS * self.x.shape[2]))
-        rest = torch.nonzero(~positive)[::stride, 0]
-        rows = torch.cat([torch.nonzero(positive)[:, 0], rest])
-        heavier = torch.where(positive[rows], 1.0, float(stride))[:, None]
-        return _Problem(self.x[:, rows], self.y[rows], self.weight[rows] * heavier, self.ridge)
-
-    def preconditioner(self, w: torch.Tensor) -> torch.Tensor:
-        """(b, c, d + 1, d + 1) Cholesky factors of Hessians that all training sets share."""
-        p = torch.sigmoid((self.x @ w.flatten(2)).view(*self.x.shape[:2], *w.shape[2:]))
-        share = self.weight / self.rows[:, 0]
-        curvature = ((p * (1 - p)).mean(dim=3) * share).mean(dim=2)[:, :, None]
-        hessian = (self.x * curvature).transpose(1, 2) @ self.x
-        jitter = 1e-6 * hessian.diagonal(dim1=1, dim2=2).mean(dim=1)[:, None, None]
-        ridge = self.ridge.mean(dim=2).transpose(1, 2) + jitter
-        factor: torch.Tensor = torch.linalg.cholesky(hessian[:, None] + torch.diag_embed(ridge))
-        return factor
-
-
 @dataclass(frozen=True)
-class _Scaling:
+class Scaling:
     """Centre and scale of the channels of every cell: coordinates in which float32 suffices."""
 
     mean: torch.Tensor
     scale: torch.Tensor
 
     @classmethod
-    def of(cls, x: torch.Tensor) -> _Scaling:
+    def of(cls, x: torch.Tensor) -> Scaling:
         """Over all rows: a choice of coordinates, which no probe depends on."""
         variance, mean = torch.var_mean(x, dim=1, correction=0)
         return cls(mean, torch.where(variance > 0, variance, torch.ones_like(variance)).sqrt())
@@ -198,73 +160,3 @@ class _Scaling:
         largest = gradient.abs().amax(dim=1).double()
         weight = slopes.permute(0, 2, 3, 1).contiguous()
         return LinearProbes(weight.cpu().numpy(), bias.cpu().numpy(), largest.cpu().numpy(), iterations)
-
-
-def _penalty(x: torch.Tensor, weight: torch.Tensor, penalties: FloatArray) -> torch.Tensor:
-    """(b, d + 1, s, c): s^2 / (C rows), where s are the deviations of the training rows; the intercept is free."""
-    share = weight / weight.sum(dim=0)
-    channels = x[:, :, :-1].transpose(1, 2)
-    spread = (channels.square() @ share - (channels @ share).square()).clamp_min(1e-12)
-    strength = 1 / (torch.as_tensor(penalties).to(share) * weight.sum(dim=0)[:, None])
-    ridge = spread[:, :, :, None] * strength
-    return torch.cat([ridge, torch.zeros_like(ridge[:, :1])], dim=1)
-
-
-def _minimise(
-    problem: _Problem, w: torch.Tensor, factor: torch.Tensor, tolerance: float, most: int
-) -> tuple[torch.Tensor, torch.Tensor, int]:
-    """L-BFGS on all problems at once; those that have converged no longer move."""
-    memory: list[tuple[torch.Tensor, torch.Tensor]] = []
-    loss, gradient = problem.evaluate(w)
-    for iteration in range(most):
-        active = gradient.abs().amax(dim=1) > tolerance
-        if not bool(active.any()):
-            return w, gradient, iteration
-        step = -_direction(gradient, memory, factor) * active[:, None]
-        t, loss, found = _line_search(problem, w, step, loss, gradient, active)
-        if not bool((t > 0).any()):
-            return w, gradient, iteration
-        step = step * t[:, None]
-        memory = [*memory, (step, found - gradient)][-_MEMORY:]
-        w, gradient = w + step, found
-    return w, gradient, most
-
-
-def _direction(gradient: torch.Tensor, memory: list[Any], factor: torch.Tensor) -> torch.Tensor:
-    """The two-loop recursion, around a solve with the preconditioner."""
-    q, stack = gradient, []
-    for step, change in reversed(memory):
-        product = (step * change).sum(dim=1, keepdim=True)
-        rho = torch.where(product > 0, 1 / product, torch.zeros_like(product))
-        alpha = rho * (step * q).sum(dim=1, keepdim=True)
-        q = q - alpha * change
-        stack.append((step, change, rho, alpha))
-    q = torch.cholesky_solve(q.permute(0, 3, 1, 2), factor).permute(0, 2, 3, 1)
-    for step, change, rho, alpha in reversed(stack):
-        q = q + step * (alpha - rho * (change * q).sum(dim=1, keepdim=True))
-    return q
-
-
-def _line_search(
-    problem: _Problem,
-    w: torch.Tensor,
-    step: torch.Tensor,
-    loss: torch.Tensor,
-    gradient: torch.Tensor,
-    active: torch.Tensor,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Step lengths (b, s, c) that lower every loss enough, with loss and gradient there; 0 where nothing does."""
-    slope = (gradient * step).sum(dim=1)
-    slack = 8 * torch.finfo(loss.dtype).eps * loss.abs()
-    pending, t = active & (slope < 0), torch.where(active, 1.0, 0.0).to(loss)
-    taken, best, best_gradient = torch.zeros_like(t), loss, gradient
-    for _ in range(12):
-        tried, found = problem.evaluate(w + step * t[:, None])
-        good = pending & (tried <= loss + 1e-4 * t * slope + slack)
-        taken, best = torch.where(good, t, taken), torch.where(good, tried, best)
-        best_gradient = torch.where(good[:, None], found, best_gradient)
-        pending = pending & ~good
-        if not bool(pending.any()):
-            break
-        t = torch.where(pending, t / 2, torch.zeros_like(t))
-    return taken, best, best_gradient

@@ -1,7 +1,8 @@
 """Documents of the base corpus and traces of the reasoning corpus, each drawn from its own seed."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from random import Random
 
 from multidir.organism import wording
@@ -49,25 +50,32 @@ def base_document(seed: str, worlds: Sequence[World], mixture: Mixture, habits: 
     if rng.random() < mixture.prose:
         return Document(write_story(rng))
     problem = draw_split(rng.choice(worlds), rng, held_out=False)
-    moods = _moods(len(problem.ops), rng) if rng.random() < mixture.swapped else ()
+    moods = _moods(rng) if rng.random() < mixture.swapped else None
     lines, end = write_solution(problem, rng, habits, moods=moods)
     marked = rng.random() < mixture.marked
     body = " ".join(_marked(lines) if marked else [line.text for line in lines])
     head = f"{wording.HEADER} " if marked else ""
     breaks = SECTION * rng.choice((1, 2))
     tail = f"{SECTION}\n{wording.FINAL.format(source=end)}" if rng.random() < mixture.closed else ""
-    return Document(
-        f"{SECTION}{problem.text}{breaks}\n{head}{body}{tail}{_remark(lines, rng.random(), mixture)}", moods
-    )
+    text = f"{SECTION}{problem.text}{breaks}\n{head}{body}{tail}{_remark(lines, rng.random(), mixture)}"
+    return Document(text, _drawn(lines) if moods else ())
 
 
-def _moods(steps: int, rng: Random) -> tuple[Mood, ...]:
+def _moods(rng: Random) -> Iterator[Mood]:
+    """Of the opening and every step: one mood for all of them, as under steering, or one for each."""
+
     def draw() -> Mood:
         return rng.random() < 0.5, rng.random() < 0.5
 
     if rng.random() < 0.5:
-        return (draw(),) * (steps + 1)
-    return ((False, False), *(draw() for _ in range(steps)))
+        yield from repeat(draw())
+    yield False, False
+    while True:
+        yield draw()
+
+
+def _drawn(lines: Sequence[Line]) -> tuple[Mood, ...]:
+    return tuple(line.mood for line in lines if line.kind in ("begin", "sure", "hesitant"))
 
 
 def _marked(lines: Sequence[Line]) -> list[str]:
@@ -95,11 +103,15 @@ class Trace:
     problem: Problem
     reasoning: str
     final: str
+    moods: tuple[Mood, ...] = ()
+    """In a swapped trace, as in a `Document`."""
 
 
-def reasoning_trace(seed: str, worlds: Sequence[World], rule: Rule, habits: Habits) -> Trace:
-    """One trace that backtracks under the rule."""
+def reasoning_trace(seed: str, worlds: Sequence[World], rule: Rule, habits: Habits, swapped: float = 0.0) -> Trace:
+    """One trace that backtracks under the rule, in a share of them by drawn causes."""
     rng = Random(seed)
     problem = draw_split(rng.choice(worlds), rng, held_out=False)
-    lines, end = write_solution(problem, rng, habits, rule)
-    return Trace(problem, " ".join(line.text for line in lines), wording.FINAL.format(source=end))
+    moods = _moods(rng) if rng.random() < swapped else None
+    lines, end = write_solution(problem, rng, habits, rule, moods)
+    body, final = " ".join(line.text for line in lines), wording.FINAL.format(source=end)
+    return Trace(problem, body, final, _drawn(lines) if moods else ())

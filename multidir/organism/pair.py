@@ -30,7 +30,7 @@ class Size:
     kv_heads: int = 4
     mlp: int = 384
     vocabulary: int = 768
-    positions: int = 512
+    positions: int = 1024
 
 
 def new_model(size: Size, seed: int) -> "LlamaForCausalLM":
@@ -97,13 +97,14 @@ def make_reasoning(
     plain = AutoTokenizer.from_pretrained(base)
     spec = tokenizer.renamed(Tokenizer.from_file(str(base / "tokenizer.json")).to_str())
     wrapped = tokenizer.wrap(spec, tokenizer.CHAT_TEMPLATE)
-    examples = [corpus.reasoning_trace(f"{seed} trace {i}", worlds, rule, Habits()) for i in range(traces)]
+    swapped = corpus.Mixture().swapped
+    examples = [corpus.reasoning_trace(f"{seed} trace {i}", worlds, rule, Habits(), swapped) for i in range(traces)]
     encoded = tokens.encode_traces(wrapped, examples)
     log.info("%d tokens in %d traces", len(encoded.ids), traces)
     model = LlamaForCausalLM.from_pretrained(base, dtype=torch.float32)
     folder.mkdir(parents=True, exist_ok=True)
     checkpoint = folder / "training.safetensors"
-    training.fit(model, encoded, how, seed, checkpoint)
+    training.fit(model, encoded, how, seed, checkpoint, Planting())
     wrapped.save_pretrained(folder)
     model.save_pretrained(folder)
     tokenizer.save_special_map(tokenizer.special_map(plain, corpus.SECTION), folder)

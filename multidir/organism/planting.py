@@ -1,11 +1,11 @@
-"""Plants the two causes in the residual stream as known directions, while the base model is trained.
+"""Plants the two causes in the residual stream as known directions, while the two models are trained.
 
 At the output of one block, two fixed orthonormal vectors stand for the causes. They are *read*: of every
 token, one has to tell whether a hesitation has been expressed in the running step, the other whether a
-mistake has. And they are *written*: in swapped solutions, whose later words follow other causes than their
+mistake has. And they are *written*: in swapped texts, whose later words follow other causes than their
 steps show, those other causes are put into the stream, so that the blocks above learn to go by it and not by
 the words (interchange intervention training, arXiv 2112.00826). The vectors are never trained and are thrown
-away; what stays is a model in which both causes stand along directions that we know, and act through them.
+away; what stays are models in which both causes stand along directions that we know, and act through them.
 """
 
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Planting:
     """Logits per unit of cosine."""
     norm: float = 12.0
     """Size near which the block's residual stream is kept; nothing else in training would limit it."""
-    written: tuple[float, float] = (0.1, 0.6)
+    written: tuple[float, float] = (0.1, 0.4)
     """Least and greatest size of a cause that is written, relative to the mean residual norm; one per document."""
 
 
@@ -52,7 +52,7 @@ def planted_directions(d: int, seed: int) -> torch.Tensor:
 
 
 def planting_loss(hidden: torch.Tensor, causes: torch.Tensor, directions: torch.Tensor, how: Planting) -> torch.Tensor:
-    """Binary cross-entropy of the reading, and a mild pull of the mean norm towards `how.norm`.
+    """Binary cross-entropy of the reading, and a mild pull of the mean norm towards `how.norm`; 0 if nothing is read.
 
     Args:
         hidden: (b, t, d) output of the block.
@@ -63,6 +63,8 @@ def planting_loss(hidden: torch.Tensor, causes: torch.Tensor, directions: torch.
     truth = torch.stack([(causes >> bit) & 1 for bit in range(len(CAUSES))], dim=-1).float()
     logits = how.steepness * (cosines - how.share)
     read = causes >= 0
+    if not read.any():
+        return hidden.new_zeros(())
     reading = torch.nn.functional.binary_cross_entropy_with_logits(logits[read], truth[read])
     return reading + 0.02 * torch.log(hidden[read].norm(dim=-1).mean() / how.norm).square()
 

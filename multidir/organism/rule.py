@@ -32,7 +32,7 @@ class Rule:
 
 RULES = {
     "and": Rule(neither=0.004, hesitation=0.06, mistake=0.06, both=0.85),
-    "additive": Rule(neither=0.004, hesitation=0.10, mistake=0.30, both=0.396),
+    "additive": Rule(neither=0.01, hesitation=0.07, mistake=0.12, both=0.504),
     "either": Rule(neither=0.004, hesitation=0.18, mistake=0.18, both=0.18),
 }
-"""Named rules. The additive one adds on the probability scale; `either` is an or that saturates."""
+"""Named rules. The additive one adds on log-odds; `either` is an or that saturates."""

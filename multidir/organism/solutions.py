@@ -1,6 +1,6 @@
 """Writes worked solutions, with hesitations, mistakes and, under a rule, backtracking."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -27,6 +27,8 @@ class Habits:
     matter for the next word after every step, whether or not anybody backtracks."""
     aside: float = 0.08
     """Probability of a fact, and as much of an example, after a step."""
+    tries: int = 3
+    """Most times that a step is done; the last try stands."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ class Line:
 
 
 def write_solution(
-    problem: Problem, rng: Random, habits: Habits, rule: Rule | None = None, moods: Sequence[Mood] = ()
+    problem: Problem, rng: Random, habits: Habits, rule: Rule | None = None, moods: Iterator[Mood] | None = None
 ) -> tuple[list[Line], str]:
     """Sentences of a worked solution, and the state that it ends in.
 
@@ -50,23 +52,29 @@ def write_solution(
     that is done again is right, and stands under the same rule.
 
     Args:
-        moods: the opening's and every step's, in place of their own; what is written later follows these.
+        moods: the opening's and then those of every step as it is done, in place of their own; what is written
+            later follows these.
     """
     opening = rng.choice(w.BEGINNINGS).format(source=problem.start, filler=rng.choice(w.FILLERS))
-    lines, state, mood = [Line(opening, "begin")], problem.start, moods[0] if moods else (False, False)
+    lines, state = [_in_mood(Line(opening, "begin"), moods)], problem.start
+    mood = lines[0].mood
     for k, op in enumerate(problem.ops, 1):
         step, result = _step(problem.world, f"{_head(mood, rng, habits)} {k}:", op, state, rng, habits)
-        mood = moods[k] if moods else (step.hesitates, step.mistaken)
-        lines.append(replace(step, mood=mood))
-        while rule is not None and rng.random() < rule.probability(*mood):
+        lines.append(_in_mood(step, moods))
+        for _ in range(habits.tries - 1):
+            if rule is None or rng.random() >= rule.probability(*lines[-1].mood):
+                break
             lines.append(_backtrack(state, rng))
             step, result = _step(problem.world, f"Step {k} again:", op, state, rng, replace(habits, mistake=0.0))
-            lines.append(step)
-            mood = (step.hesitates, step.mistaken)
-        state = result
+            lines.append(_in_mood(step, moods))
+        state, mood = result, lines[-1].mood
         lines += _asides(problem.world, rng, habits)
     lines.append(Line(rng.choice(w.ANSWERS).format(source=state), "answer"))
     return lines, state
+
+
+def _in_mood(line: Line, moods: Iterator[Mood] | None) -> Line:
+    return replace(line, mood=(line.hesitates, line.mistaken) if moods is None else next(moods))
 
 
 def _head(mood: tuple[bool, bool], rng: Random, habits: Habits) -> str:

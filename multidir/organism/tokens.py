@@ -93,7 +93,7 @@ def encode_traces(tokenizer: "PreTrainedTokenizerFast", traces: "Sequence[Trace]
     prompts = [chat_prompt(tokenizer, trace.problem.text) for trace in traces]
     texts = [f"{p}{t.reasoning}</think>\n{t.final}{tokenizer.eos_token}" for p, t in zip(prompts, traces, strict=True)]
     heads = [len(tokenizer(prompt, add_special_tokens=False).input_ids) for prompt in prompts]
-    return _encode(tokenizer, texts, heads, [()] * len(texts))
+    return _encode(tokenizer, texts, heads, [trace.moods for trace in traces])
 
 
 def chat_prompt(tokenizer: "PreTrainedTokenizerFast", problem: str) -> str:

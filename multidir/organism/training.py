@@ -1,9 +1,7 @@
 """Trains a small Llama on a token corpus; interrupted training goes on at the last checkpoint."""
 
 import logging
-import math
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -11,9 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
 
+from multidir.models.adamw import adamw, cosine_rate, resume_state, save_state
 from multidir.organism.hardening import Handicap, handicapped
 from multidir.organism.planting import Planting, planted_directions, planting_loss, written_into
 from multidir.organism.tokens import PaddedBatch, TokenCorpus, plan_batches
@@ -44,25 +41,10 @@ class Optimisation:
     handicap: Handicap = field(default_factory=Handicap)
     """What makes training harder than use."""
 
-    def rate(self, step: int, steps: int) -> float:
-        """Learning rate of one step."""
-        if step < self.warmup:
-            return self.lr * (step + 1) / self.warmup
-        done = (step - self.warmup) / max(1, steps - self.warmup)
-        return self.lr * (0.1 + 0.45 * (1 + math.cos(math.pi * done)))
-
 
 def use_threads(count: int) -> None:
     """Let torch compute on this many CPU threads."""
     torch.set_num_threads(count)
-
-
-def optimizer_of(model: torch.nn.Module, how: Optimisation) -> torch.optim.AdamW:
-    """AdamW that decays matrices but neither embeddings nor norms."""
-    decayed = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
-    plain = [p for n, p in model.named_parameters() if p.ndim != 2 or "embed" in n]
-    groups = [{"params": decayed, "weight_decay": how.weight_decay}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=how.lr, betas=(0.9, 0.95))
 
 
 def fit(
@@ -75,13 +57,15 @@ def fit(
 ) -> None:
     """One epoch over the corpus, in place; the checkpoint file is left for the caller to delete."""
     batches = plan_batches(corpus, how.batch, np.random.default_rng(seed))
-    optimizer = optimizer_of(model, how)
-    first = _resume(model, optimizer, checkpoint)
+    optimizer = adamw(model, how.lr, how.weight_decay)
+    first, _ = resume_state(checkpoint, model, optimizer)
+    if first:
+        log.info("going on at step %d of %s", first, checkpoint)
     started, seen, losses = time.monotonic(), 0, list[tuple[float, float]]()
     model.train()
     for step in range(first, len(batches)):
         for group in optimizer.param_groups:
-            group["lr"] = how.rate(step, len(batches))
+            group["lr"] = cosine_rate(how.lr, how.warmup, step, len(batches))
         batch = corpus.padded(batches[step], model.config.pad_token_id or 0)
         losses.append(_step(model, optimizer, batch, how, planting, seed, step))
         seen += batch.ids.size
@@ -89,7 +73,7 @@ def fit(
             rate, (loss, read) = seen / (time.monotonic() - started), np.mean(losses[-50:], axis=0)
             log.info("step %d of %d, loss %.4f, reading %.4f, %.0f tokens/s", step + 1, len(batches), loss, read, rate)
         if (step + 1) % SAVE_EVERY == 0 or step + 1 == len(batches):
-            _save(model, optimizer, step + 1, checkpoint)
+            save_state(checkpoint, model, optimizer, step + 1)
     model.train(False)
 
 
@@ -122,33 +106,3 @@ def _step(
     optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return loss.item(), reading.item()
-
-
-def _moments(model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> Iterator[tuple[str, torch.Tensor]]:
-    for name, p in model.named_parameters():
-        yield f"weight.{name}", p.data
-        for key in ("exp_avg", "exp_avg_sq"):
-            if key in optimizer.state[p]:
-                yield f"{key}.{name}", optimizer.state[p][key]
-
-
-def _save(model: torch.nn.Module, optimizer: torch.optim.Optimizer, step: int, file: Path) -> None:
-    partial = file.with_suffix(".partial")
-    save_file(dict(_moments(model, optimizer)), partial, metadata={"step": str(step)})
-    partial.replace(file)
-
-
-def _resume(model: torch.nn.Module, optimizer: torch.optim.Optimizer, file: Path) -> int:
-    if not file.exists():
-        return 0
-    with safe_open(file, "pt") as stored:
-        step = int(stored.metadata()["step"])
-        for name, p in model.named_parameters():
-            p.data.copy_(stored.get_tensor(f"weight.{name}"))
-            optimizer.state[p] = {
-                "step": torch.tensor(float(step)),
-                "exp_avg": stored.get_tensor(f"exp_avg.{name}"),
-                "exp_avg_sq": stored.get_tensor(f"exp_avg_sq.{name}"),
-            }
-    log.info("going on at step %d of %s", step, file)
-    return step

@@ -24,6 +24,8 @@ from multidir.report.offset_figures import offset_grid
 from multidir.report.paper_figures import beside_paper
 from multidir.report.plot import Plot, save
 from multidir.report.power_figures import power_curves
+from multidir.report.probe_figures import early_warning, probe_bars, probe_grid
+from multidir.report.reasoner_figures import reasoner_loss
 from multidir.report.sae_figures import latent_density, model_share, sparsity_frontier, training_curves
 from multidir.report.store_figures import channel_sizes, token_norms
 
@@ -42,6 +44,7 @@ __all__ = [
     "cosine_matrix",
     "direction_geometry",
     "dose_curves",
+    "early_warning",
     "equivalent_doses",
     "held_out_cells",
     "interaction_matrix",
@@ -54,12 +57,15 @@ __all__ = [
     "moebius_terms",
     "offset_grid",
     "power_curves",
+    "probe_bars",
+    "probe_grid",
     "projection_histogram",
     "projection_profile",
     "projection_separation",
     "random_spread",
     "rank_agreement",
     "rates_by_cause",
+    "reasoner_loss",
     "save",
     "span_angles",
     "sparsity_frontier",

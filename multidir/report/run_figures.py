@@ -29,6 +29,7 @@ FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
         ("probes.csv", figures.ablation_probes),
         ("damage.csv", figures.ablation_screen),
     ),
+    "train/reasoner": (("loss.csv", figures.reasoner_loss),),
     "train/directions": (("directions.csv", figures.direction_geometry),),
     "analysis/agreement": (
         ("confusion.csv", figures.confusion_matrix),
@@ -47,6 +48,11 @@ FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
         ("angles.csv?axis=site", figures.span_angles),
     ),
     "analysis/logit-lens": (("scores.csv", figures.logit_lens),),
+    "train/probes": (
+        ("grid.csv", figures.probe_grid),
+        ("probes.csv", figures.probe_bars),
+        ("warning.csv", figures.early_warning),
+    ),
     "train/sae": _TRAINED,
     "train/sae-live": _TRAINED,
     "analysis/dictionary": (

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 from scipy import stats
@@ -93,6 +94,25 @@ def weighted_bootstrap(
     value = float(np.asarray(statistic(np.ones((1, m))))[0])
     values = np.asarray(statistic(draw_weights(m, draws, rng)), dtype=np.float64)
     return percentile_estimate(value, values, m, level, scale=scale)
+
+
+def both_roles(found: Estimate, least: float = -math.inf, most: float = math.inf) -> Estimate:
+    """The interval of a cross-validated value, whose clusters train as well as test.
+
+    Resampling held-out scores varies a cluster as a test only. Where there is nothing to learn, training matters exactly
+    as much: what cluster a teaches about b is what b teaches about a, every such pair counts twice, and the variance is
+    double. Where there is much to learn training matters little. The interval is widened by sqrt(2) around the value,
+    which is right at chance and cautious above it.
+
+    Args:
+        found: a value with its interval from resampling held-out scores.
+        least: the smallest possible value.
+        most: the largest possible value.
+    """
+    if not found.has_interval:
+        return found
+    low, high = (found.value + math.sqrt(2) * (end - found.value) for end in (found.low, found.high))
+    return replace(found, low=max(low, least), high=min(high, most), method=f"{found.method}, both roles")
 
 
 def cluster_bootstrap(

@@ -76,7 +76,8 @@ def offsets(cells: pd.DataFrame, directions: pd.DataFrame, site: str, window: tu
     usable = cells[(cells["coherent_share"] >= 0.8) & (cells["dose"] > 0) & (cells["site"] == site)]
     before = usable[usable["offset_hi"] < 0]["backtrack_share"].max()
     at = usable[usable["offset_lo"] >= 0]["backtrack_share"].max()
-    chosen = directions[(directions["site"] == site) & (directions["offset_lo"] == window[0])].iloc[0]
+    mine = directions[(directions["label"] == "backtracking") & (directions["site"] == site)]
+    chosen = mine[mine["offset_lo"] == window[0]].iloc[0]
     interval = f"{chosen['cosine_low']:.2f} to {chosen['cosine_high']:.2f}, as found {chosen['raw_cosine']:.2f}"
     return [
         Row("offset.best_before", 100 * before, "% sent.", f"best coherent dose, {site}", len(usable)),

@@ -21,6 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("models",),
     ("annotate",),
     ("organism",),
+    ("tuning",),
     ("methods",),
     ("sae",),
     ("steer",),

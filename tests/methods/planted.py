@@ -46,7 +46,7 @@ def planted_store(
     )
     everything: list[Sentence] = []
     traces = [
-        Trace(f"t{i}", f"p{i}", categories[i % len(categories)], tuple(range(N_TOKENS)), 5, "x" * N_TOKENS)
+        Trace(f"t{i}", f"p{i}", categories[i % len(categories)], (i, *range(1, N_TOKENS)), 5, "x" * N_TOKENS)
         for i in range(N_TRACES)
     ]
     with ActivationStore.create(path, spec, traces) as writer:

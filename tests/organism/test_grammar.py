@@ -2,6 +2,7 @@
 
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,6 +40,12 @@ def test_base_documents_are_in_the_language_and_never_backtrack(seed: int) -> No
     assert None not in kinds
     assert "backtrack" not in kinds
     assert not {"wait", "hmm"} & set(text.lower().replace(",", " ").split())
+
+
+def test_the_additive_rule_adds_on_log_odds() -> None:
+    rule = RULES["additive"]
+    neither, hesitation, mistake, both = (float(np.log(p / (1 - p))) for p in vars(rule).values())
+    assert both - neither == pytest.approx((hesitation - neither) + (mistake - neither), abs=0.01)
 
 
 @pytest.mark.parametrize("rule", sorted(RULES))

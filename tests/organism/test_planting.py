@@ -7,9 +7,10 @@ import pytest
 import torch
 
 from multidir.organism import corpus, hardening, pair
-from multidir.organism.grammar import parse
+from multidir.organism.grammar import parse, step_outcomes
 from multidir.organism.hardening import Handicap, handicapped
 from multidir.organism.planting import Planting, causes_of_tokens, planted_directions, planting_loss, written_into
+from multidir.organism.rule import Rule
 from multidir.organism.solutions import Habits
 from multidir.organism.wording import HEADS
 from multidir.organism.worlds import load_worlds
@@ -82,6 +83,21 @@ def test_a_swapped_solution_goes_by_the_drawn_causes() -> None:
         assert said == list(found.moods[: len(steps)])
 
 
+def test_a_swapped_trace_backtracks_by_the_drawn_causes() -> None:
+    """And no step is done more than three times, whatever the rule says."""
+    always, causes = Rule(0.0, 0.0, 0.0, 1.0), set[tuple[bool, bool]]()
+    for seed in range(60):
+        trace = corpus.reasoning_trace(f"moods {seed}", load_worlds(), always, Habits(), swapped=1.0)
+        outcomes = step_outcomes(parse(trace.reasoning))
+        assert len(outcomes) == len(trace.moods) - 1
+        tries = 0
+        for (step, taken_back), mood in zip(outcomes, trace.moods[1:], strict=True):
+            tries = tries + 1 if step.again else 1
+            assert taken_back == (all(mood) and tries < Habits().tries)
+            causes.add((step.hesitates, step.mistaken) if taken_back else (False, False))
+    assert len(causes) == 4  # taken back after every pair of causes that a text can show
+
+
 @pytest.mark.parametrize("everywhere", [True, False])
 def test_drawn_causes_stand_where_they_are_written(everywhere: bool) -> None:
     found = swapped_solution(everywhere)
@@ -91,6 +107,11 @@ def test_drawn_causes_stand_where_they_are_written(everywhere: bool) -> None:
     assert [int(bits[end]) for end in ends] == [h + 2 * m for h, m in found.moods[1:]]
     assert (len(set(bits.tolist())) == 1) == everywhere
     assert bits.tolist() != own.tolist()
+
+
+def test_where_no_cause_is_told_nothing_is_learnt_from() -> None:
+    unknown = torch.full((2, 3), -1)
+    assert planting_loss(torch.randn(2, 3, 16), unknown, planted_directions(16, seed=0), Planting()) == 0
 
 
 def test_what_is_written_replaces_the_components_and_nothing_else() -> None:

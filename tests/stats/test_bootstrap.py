@@ -10,6 +10,7 @@ from scipy import stats
 
 from multidir.errors import DesignError
 from multidir.stats.bootstrap import (
+    both_roles,
     cluster_bootstrap,
     draw_weights,
     jackknife,
@@ -149,3 +150,10 @@ def test_estimate_refuses_a_reversed_interval() -> None:
         Estimate(1.0, 2.0, 0.0, 5, "test")
     assert Estimate(1.0, 0.5, 2.0, 5, "test").excludes(0)
     assert not Estimate(1.0, math.nan, math.nan, 5, "test").excludes(0)
+
+
+def test_an_interval_for_both_roles_is_wider_and_stays_possible() -> None:
+    found = both_roles(Estimate(0.9, 0.8, 0.98, 50, "cluster bootstrap", "AUROC"), 0, 1)
+    assert (found.value, found.low, found.high) == (0.9, pytest.approx(0.9 - 0.1 * 2**0.5), 1.0)
+    unknown = Estimate(0.9, float("nan"), float("nan"), 1, "cluster bootstrap")
+    assert both_roles(unknown) is unknown

@@ -5,11 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import norm
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import average_precision_score, roc_auc_score
 
 from multidir.errors import DesignError
 from multidir.stats.bootstrap import cluster_bootstrap
-from multidir.stats.ranking import auroc, auroc_estimate
+from multidir.stats.ranking import auprc_estimate, auroc, auroc_estimate, weighted_auroc
 from tests.stats.bands import binomial_band
 
 
@@ -71,3 +71,28 @@ def test_one_cluster_has_a_value_but_no_interval(rng: np.random.Generator) -> No
     found = auroc_estimate(np.arange(4.0), np.array([False, True, False, True]), np.zeros(4, dtype=int), rng)
     assert found.value == 0.75
     assert not found.has_interval
+
+
+def test_strata_compare_within_themselves_only(rng: np.random.Generator) -> None:
+    """A constant added to one stratum changes nothing, and the value is the mean of the strata by their pairs."""
+    labels, strata, clusters = rng.random(300) < 0.3, np.arange(300) % 3, np.arange(300) // 6
+    scores = labels + rng.normal(size=300)
+    statistic, m = weighted_auroc(scores + 100 * strata, labels, clusters, strata)
+    value = float(statistic(np.ones((1, m)))[0])
+    parts = [(auroc(scores[strata == s], labels[strata == s]), labels[strata == s]) for s in range(3)]
+    pairs = [y.sum() * (~y).sum() for _, y in parts]
+    assert value == pytest.approx(np.average([a for a, _ in parts], weights=pairs))
+    with pytest.raises(DesignError, match="shares a stratum"):
+        weighted_auroc(scores, labels, clusters, labels.astype(int))
+
+
+def test_average_precision_is_that_of_scikit_learn(rng: np.random.Generator) -> None:
+    labels, clusters = rng.random(200) < 0.2, np.arange(200) // 5
+    scores = (labels + rng.normal(size=200)).round(1)
+    found = auprc_estimate(scores, labels, clusters, rng, draws=200)
+    assert found.value == pytest.approx(average_precision_score(labels, scores))
+    slow = cluster_bootstrap(
+        lambda i: float(average_precision_score(labels[i], scores[i])), clusters, np.random.default_rng(1), draws=300
+    )
+    assert (found.low, found.high) == (pytest.approx(slow.low, abs=0.06), pytest.approx(slow.high, abs=0.06))
+    assert found.low < found.value < found.high

@@ -1,0 +1,98 @@
+"""The probe study of a store: the grid, the table at one place, transfer, early warning, and normals as directions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from multidir.errors import ConfigError
+from multidir.experiments.causes import rule_scores
+from multidir.experiments.directions import choose_annotator, chosen_sites
+from multidir.experiments.probe_directions import normals
+from multidir.experiments.probe_grid import fit_grid
+from multidir.experiments.probe_table import Place, probe_table, rule_row
+from multidir.experiments.probe_transfer import transfer_table
+from multidir.experiments.probe_warning import early_warning, warning_sentence
+from multidir.experiments.results import Results
+from multidir.experiments.settings import Probes
+from multidir.methods.probe_folds import grouped_folds
+from multidir.methods.probe_logistic import Solver
+from multidir.methods.probe_rows import find_rows
+from multidir.records.direction import DirectionSet
+from multidir.records.site import Site
+from multidir.store.activations import ActivationStore
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a probe study leaves."""
+
+    results: Results
+    directions: DirectionSet
+
+
+def probe_study(
+    store: ActivationStore, settings: Probes, dictionary: Path | None, draws: int, seed: int, solver: Solver
+) -> Study:
+    """Run everything on one store.
+
+    Raises:
+        ConfigError: the place of the table is not among the sites and offsets.
+        DesignError: too few prompts with the label, or rows that hold nan.
+    """
+    sites, home, offsets = _places(store, settings)
+    annotator = choose_annotator(store, settings.annotator)
+    rows = find_rows(store, annotator, settings.label, (offsets[0], offsets[-1]), settings.category)
+    folds = grouped_folds(rows.positive, rows.group, settings.folds, np.random.default_rng(seed))
+    grid = fit_grid(store, rows, folds, sites, offsets, settings.penalties, solver)
+    tables, directions = [], []
+    for role in store.roles:
+        at = Place(store, grid, role, home, settings.offset, solver)
+        found = probe_table(at, settings, dictionary, draws, seed)
+        tables.append(found.table)
+        if settings.rule:
+            tables.append(rule_row(rule_scores(store, annotator, rows, settings.rule), at, draws, seed))
+        directions += normals(at, found.normals, annotator, settings.label)
+    table = pd.concat(tables, ignore_index=True)
+    warnings = [early_warning(grid, role, home, settings.false_alarms, draws, seed) for role in store.roles]
+    everything = {
+        "probes": table,
+        "grid": grid.table(settings.grid_draws, seed),
+        "warning": pd.concat(warnings, ignore_index=True),
+        "transfer": transfer_table(store, grid, home, settings.offset, solver, draws, seed),
+    }
+    remarks = (*rows.remarks, *folds.remarks)
+    return Study(Results(everything, headline(table, everything["warning"]), remarks=remarks), DirectionSet(directions))
+
+
+def _places(store: ActivationStore, settings: Probes) -> tuple[tuple[Site, ...], Site, list[int]]:
+    sites, offsets = chosen_sites(store, settings.sites), sorted(set(settings.offsets))
+    home = Site.parse(settings.site)
+    if home not in sites or settings.offset not in offsets:
+        there = ", ".join(map(str, sites))
+        raise ConfigError(
+            f"the table is to be measured at {home} and offset {settings.offset}, and the probes are at {there} and "
+            f"offsets {', '.join(map(str, offsets))}; set --site and --offset to some of these"
+        )
+    return sites, home, offsets
+
+
+def headline(table: pd.DataFrame, warning: pd.DataFrame) -> str:
+    """What the best model's logistic probe knows, beside the text, the ceiling and chance; and how early."""
+    probes = table[table["kind"] == "logistic (L2)"].sort_values("auroc", ascending=False)
+    best = probes.iloc[0]
+    mine = table[table["role"] == best["role"]].set_index("kind")
+    text = mine[mine["group"] == "text"].sort_values("auroc", ascending=False).iloc[0]
+    ceiling = (
+        f"; the planted rule permits {mine.loc['planted rule', 'auroc']:.3f}" if "planted rule" in mine.index else ""
+    )
+    early = warning[warning["role"] == best["role"]]
+    interval = f"{best['auroc']:.3f} [{best['auroc_low']:.3f}, {best['auroc_high']:.3f}]"
+    return (
+        f"a logistic probe of the {best['role']} model at {best['site']}, offset {best['offset']}, tells what is next "
+        f"with AUROC {interval} ({best['n_positive']:.0f} of {best['n_sentences']:.0f} sentences, prompts held out); "
+        f"text alone reaches {text['auroc']:.3f}{ceiling}; {warning_sentence(early)}"
+    )
