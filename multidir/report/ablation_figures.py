@@ -163,7 +163,7 @@ def ablation_probes(table: pd.DataFrame) -> Plot:
         panels = draw.panels(figure, 1, len(targets), narrow)
         for axes, target in zip(panels, targets, strict=True):
             part = data[data["target"] == target]
-            names = list(part["arm"]) if narrow or axes is panels[0] else [""] * len(part)
+            names = list(part["arm"]) if narrow or axes is panels[0] else []
             shown = part[["auroc", "low", "high"]].set_axis(["value", "low", "high"], axis=1)
             forest(axes, shown, names, [TONES.get(kind, INK) for kind in part["kind"]], narrow)
             axes.axvline(0.5, color=MUTED.light, linewidth=1, linestyle=(0, (1, 1.6)))

@@ -45,7 +45,7 @@ def candidate_effects(table: pd.DataFrame) -> Plot:
                 axes.axvspan(null[name].min(), null[name].max(), color=MUTED.light, alpha=0.18, linewidth=0)
             columns = {name: "value", f"{name}_low": "low", f"{name}_high": "high"}
             shown = real[list(columns)].rename(columns=columns)
-            names = list(real["name"]) if narrow or axes is panels[0] else [""] * len(real)
+            names = list(real["name"]) if narrow or axes is panels[0] else []
             forest(axes, shown, names, [_tone(value) for value in shown["value"]], narrow)
             axes.set_xlabel(f"log-odds of the words, {label}")
         draw.legend(figure, [draw.band_key(MUTED, "reach of random and shuffled directions")], 1)

@@ -8,9 +8,11 @@ from textwrap import fill
 import pandas as pd
 from matplotlib.axes import Axes
 
-from multidir.report.style import MUTED, Tone
+from multidir.report.style import CARD, INK, MUTED, Tone
 
 _WIDE, _NARROW = 44, 22
+_DARK = 0.7
+"""Size from which a square is too dark for dark numbers."""
 
 
 def forest(axes: Axes, data: pd.DataFrame, names: Sequence[str], tones: Sequence[Tone], narrow: bool) -> None:
@@ -19,7 +21,7 @@ def forest(axes: Axes, data: pd.DataFrame, names: Sequence[str], tones: Sequence
     Args:
         axes: where.
         data: columns value, low, high; unknown values leave their line empty.
-        names: at the left, broken over lines where they are long.
+        names: at the left, broken over lines where they are long; none beside a panel that has them.
         tones: one per row.
         narrow: whether there is little room for names.
     """
@@ -27,9 +29,11 @@ def forest(axes: Axes, data: pd.DataFrame, names: Sequence[str], tones: Sequence
         axes.plot([row["low"], row["high"]], [place, place], color=tone.light, linewidth=2.4, alpha=0.45)
         axes.plot([row["value"]], [place], tone.marker, color=tone.light, markersize=6)
     axes.axvline(0, color=MUTED.light, linewidth=1.0, linestyle=(0, (1, 1.6)))
-    texts = [fill(name, _NARROW if narrow else _WIDE) for name in names]
-    axes.set_yticks(range(len(texts)), texts, fontsize=7 if narrow else 8)
-    axes.set_ylim(len(texts) - 0.4, -0.6)
+    if names:
+        texts = [fill(name, _NARROW if narrow else _WIDE) for name in names]
+        axes.set_yticks(range(len(texts)), texts, fontsize=7 if narrow else 8)
+        axes.tick_params(labelleft=True)
+    axes.set_ylim(len(data) - 0.4, -0.6)
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x")
 
@@ -45,7 +49,8 @@ def squares(axes: Axes, names: Sequence[str], values: Sequence[Sequence[float]],
     for i, row in enumerate(values):
         for j, value in enumerate(row):
             if value == value:
-                axes.text(j, i, f"{value:.{shown}f}", ha="center", va="center", fontsize=7.5)
+                colour = CARD.light if abs(value) > _DARK else INK.light
+                axes.text(j, i, f"{value:.{shown}f}", ha="center", va="center", fontsize=7.5, color=colour)
     axes.set_xticks(range(len(names)), names, rotation=30, ha="right")
     axes.set_yticks(range(len(names)), names)
     axes.grid(visible=False)

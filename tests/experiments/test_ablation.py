@@ -251,6 +251,7 @@ def study(
         rollouts=1,
         seed=0,
         batch_rows=Compute().batch_rows,
+        loops=CHOICE.scoring.loops,
     )
     answers = {p.id: p.answer for p in prompts}
     file = tmp_path_factory.mktemp("ablation") / "outcomes.jsonl"

@@ -108,7 +108,6 @@ def test_rankings_agree_as_scipy_says(found: Found) -> None:
     both = table[~table["control"]][["attribution", "ablate"]].dropna()
     assert row["n"] == len(both) == 12
     assert row["rho"] == pytest.approx(stats.spearmanr(both["attribution"], both["ablate"]).statistic)
-    assert row["rho"] > 0.5
     few = table[~table["control"] & table["add"].notna()].iloc[:3]
     assert rank_agreement(few)["rho"].isna().all()
 
