@@ -59,6 +59,12 @@ class Config:
     """Run folder of analysis/offsets."""
     steering: Path | None = None
     """Run folder of analysis/steering."""
+    baselines: Path | None = None
+    """Run folder of analysis/baselines."""
+    sweep: Path | None = None
+    """Run folder of analysis/layers."""
+    reasoner: Path | None = None
+    """Run folder of train/reasoner."""
     paper: Path | None = None
     """Run folder of analysis/paper."""
     combination: Path | None = None
@@ -78,9 +84,10 @@ def main(cfg: Config) -> Path:
 
     with run:
         s = cfg.science
-        parts = (cfg.prompts, cfg.traces, cfg.labels, cfg.agreement, cfg.causes, cfg.activations, cfg.directions)
-        parts = (*parts, cfg.geometry, cfg.lens, cfg.separation, cfg.density, cfg.offsets, cfg.steering, cfg.paper)
-        runs = [path for path in (*parts, cfg.combination) if path is not None]
+        parts = (cfg.prompts, cfg.traces, cfg.labels, cfg.reasoner, cfg.agreement, cfg.causes, cfg.activations)
+        parts = (*parts, cfg.directions, cfg.geometry, cfg.lens, cfg.separation, cfg.density, cfg.offsets)
+        parts = (*parts, cfg.steering, cfg.baselines, cfg.sweep, cfg.paper, cfg.combination)
+        runs = [path for path in parts if path is not None]
         page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions())
         write_page(page, run.file("report.html"))
         run.note(headline=f"{summary(page)} The report: {run.file('report.html')}")

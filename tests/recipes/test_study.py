@@ -45,7 +45,7 @@ def test_it_ends_in_a_report_that_needs_no_network(study: Path) -> None:
 
 def test_every_stage_is_complete_and_verifies(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifests = list(study.glob("*/*/*/manifest.json"))
-    assert len(manifests) == 14
+    assert len(manifests) == 16
     for manifest in manifests:
         assert json.loads(manifest.read_text())["status"] == "complete"
         assert main(["verify", str(manifest.parent)]) == 0
