@@ -31,6 +31,8 @@ class Config:
     """Base model in place of the preset's: a folder, or a hub id."""
     reasoning: str = ""
     """Reasoning model in place of the preset's."""
+    annotator: str = ""
+    """Who labels the traces, in place of the preset's: `lexical` where a preset asks a judge and there is none."""
     dry_run: bool = False
     """Say what the study would take, and run nothing: cells, tokens, bytes, judge dollars, GPU time."""
     compute: Compute = field(default_factory=Compute)
@@ -38,4 +40,4 @@ class Config:
 
 def main(cfg: Config) -> Path:
     """Run every stage and return the run folder of the last one."""
-    return run_study(chosen_preset(cfg.preset, cfg.rules, cfg.base, cfg.reasoning), cfg.compute)
+    return run_study(chosen_preset(cfg.preset, cfg.rules, cfg.base, cfg.reasoning, cfg.annotator), cfg.compute)

@@ -76,7 +76,7 @@ def _run(options: argparse.Namespace) -> int:
         from multidir.recipes.forecast import forecast_text
         from multidir.recipes.preset import chosen_preset
 
-        preset = chosen_preset(settings.preset, settings.rules, settings.base, settings.reasoning)
+        preset = chosen_preset(settings.preset, settings.rules, settings.base, settings.reasoning, settings.annotator)
         print(forecast_text(preset, settings.compute))
         return 0
     made = recipe.main(settings)

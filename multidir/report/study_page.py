@@ -149,7 +149,13 @@ def _beside_paper(path: Path) -> list[Block]:
     columns = ["what", "published", "value", "low", "high", "n", "status", "source"]
     here = {"here": Interval("value", "low", "high", decimals=3)}
     block = TableBlock.of(table[columns], "Published numbers and ours", here, decimals={"published": 3})
-    return [block, TextBlock(f"Rule: {RULE}.", "note")]
+    return [*_claims(path), block, TextBlock(f"Rule: {RULE}.", "note")]
+
+
+def _claims(path: Path) -> list[Block]:
+    """The claims of the paper's figures and how they came out here."""
+    table = pd.read_csv(path / "claims.csv")
+    return [TableBlock.of(table, "What the paper's figures claim, and what of it held here")] * bool(len(table))
 
 
 def _verdict_texts(verdicts: Sequence[Verdict]) -> Iterator[str]:
