@@ -54,7 +54,7 @@ class Compute:
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
     """Type of the weights in memory; `auto`: bfloat16 on CUDA, float32 on a CPU."""
     batch_rows: int = 256
-    """Sequences that are generated together."""
+    """Sequences that are generated together, at most: never more than fit into free memory."""
     batch_tokens: int = 16384
     """Tokens of one forward pass while activations are captured."""
     calls: Calls = field(default_factory=Calls)

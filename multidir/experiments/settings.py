@@ -9,6 +9,7 @@ from multidir.annotate.text_measures import CoherenceGate
 from multidir.errors import ConfigError
 from multidir.linalg.contrast import MeanRule, Reference
 from multidir.methods.window_rules import Skip
+from multidir.records.stopping import LoopRule
 from multidir.sae.spec import Architecture, Training
 from multidir.types import Role
 
@@ -62,6 +63,8 @@ class Scoring:
     """A cell counts as coherent when at least this share of its texts passes the gate."""
     gate: CoherenceGate = field(default_factory=CoherenceGate)
     """When a single text is coherent."""
+    loops: LoopRule = field(default_factory=LoopRule)
+    """When a text is cut off because it repeats itself; it is not coherent then."""
 
 
 @dataclass(frozen=True)

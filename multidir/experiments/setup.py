@@ -62,6 +62,7 @@ def load_bench(
         rollouts=science.rollouts,
         seed=science.seed,
         batch_rows=compute.batch_rows,
+        loops=science.scoring.loops,
     )
 
 

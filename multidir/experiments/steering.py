@@ -1,4 +1,4 @@
-"""Runs a steering design: every (prompt, condition) a row of a batch, outcomes on disk as they finish."""
+"""Runs a steering design: every (prompt, condition) a row of one running batch, outcomes on disk as they finish."""
 
 from __future__ import annotations
 
@@ -12,14 +12,17 @@ from tqdm import tqdm
 
 from multidir.errors import DesignError
 from multidir.experiments.score import Scorer
-from multidir.models.load import LanguageModel
+from multidir.models.align import decode_text
+from multidir.models.language_model import LanguageModel
+from multidir.models.logprobs import mean_logprobs
 from multidir.models.sampling import Sampling
 from multidir.models.thinking import thinking_text
 from multidir.records.direction import Direction
 from multidir.records.intervention import Dose, Intervention
 from multidir.records.outcome import Condition, Outcome
 from multidir.records.site import Site
-from multidir.steer.sweep import Swept, mean_logprobs, sweep
+from multidir.records.stopping import LoopRule
+from multidir.steer.sweep import Swept, sweep
 from multidir.store.rows import append_rows, read_rows, repair_tail
 
 T = TypeVar("T")
@@ -50,6 +53,9 @@ class Bench:
     rollouts: int
     seed: int
     batch_rows: int
+    """Most rows at a time."""
+    loops: LoopRule
+    """When a text is cut off because it repeats itself."""
 
 
 def conditions(target: str, arms: Iterable[Arm]) -> dict[Condition, Intervention | None]:
@@ -87,6 +93,7 @@ def run_conditions(bench: Bench, cells: Mapping[Condition, Intervention | None],
         seed=bench.seed,
         mean_norms=bench.mean_norms,
         skip={(o.condition.key, o.prompt_id, o.rollout) for o in done},
+        loops=bench.loops,
     )
     total = len(cells) * len(bench.prompts) * bench.rollouts
     label = f"{bench.lm.role} model, {len(cells)} conditions"
@@ -115,6 +122,10 @@ def _scored(bench: Bench, condition: Condition, swept: Swept, logprob: float | N
         finished=made.finished,
         logprob=logprob,
         positions_edited=swept.positions_edited,
+        stopped=made.stopped,
+        kl=made.first_kl,
+        edit_norm=swept.edit_norm,
+        prompt=decode_text(bench.lm.tokenizer, made.token_ids[: made.n_prompt]),
     )
 
 

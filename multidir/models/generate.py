@@ -67,7 +67,7 @@ def stream(
         prompts: token ids.
         seeds: one per prompt; ignored when not sampling.
         edits: each edits one site; its row i belongs to prompt i.
-        rows: most rows in a batch; None for as many as fit into free memory. Halved when memory runs out.
+        rows: most rows in a batch, which never has more than fit into free memory. Halved when memory runs out.
         loops: when a text is cut off because it repeats itself.
         share: False to run every prompt for every row, for comparison.
         references: row -> the row from which the KL divergence of its first step is measured; an earlier one.
@@ -119,7 +119,8 @@ class _Engine:
         """Everything that waits, at most `rows` rows at a time."""
         if not self.waiting:
             return
-        limit = rows or rows_that_fit(self.lm, self.prefixes.longest_own + self.sampling.max_new_tokens, self.sampling)
+        fit = rows_that_fit(self.lm, self.prefixes.longest_own + self.sampling.max_new_tokens, self.sampling)
+        limit = fit if rows is None else min(rows, fit)
         try:
             while self.waiting or self.running:
                 failed = ""

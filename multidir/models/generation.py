@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from torch import Tensor
@@ -24,8 +24,9 @@ class Generation:
     """Prompt and new tokens; the token that ended the generation is the last one."""
     n_prompt: int
     stopped: Stop
-    first_kl: float | None = None
-    """KL divergence of the first new token's distribution from that of the reference row, in nats; None: not asked."""
+    first_kl: float | None = field(default=None, compare=False)
+    """KL divergence of the first new token's distribution from that of the reference row, in nats; None: not asked.
+    Not compared: other rows in the batch change its last bits, never a token."""
 
     @property
     def new_ids(self) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from multidir.models.logprobs import kl_divergence, log_odds
 from multidir.models.prefill import Piece
 from multidir.records.site import Site
 from multidir.steer.edit import RowEdits, check_edits
-from multidir.steer.receipt import check_edited
+from multidir.steer.receipt import check_row
 from multidir.steer.steering import Mixture, row_edits
 from multidir.steer.sweep import row_seed
 from multidir.steer.token_text import token_text
@@ -36,7 +36,7 @@ class Forced:
     """What one context would go on with under every condition."""
 
     log_odds: FloatArray
-    """(c, m) of the token set, by condition and asked position."""
+    """(c, m) of the token set, by condition and asked position; nan where no set was given."""
     kl: FloatArray
     """(c, m) divergence of the next token's distribution from the unsteered one, in nats."""
 
@@ -61,7 +61,7 @@ def teacher_forced(
     lm: LanguageModel,
     contexts: Sequence[Context],
     conditions: Sequence[Mixture],
-    tokens: Sequence[str | int],
+    tokens: Sequence[str | int] | None = None,
     mean_norms: Mapping[Site, float] | None = None,
     seed: int = 0,
     batch_tokens: int = 8192,
@@ -71,7 +71,7 @@ def teacher_forced(
     Args:
         contexts: texts, and where the next token is asked.
         conditions: what is done; None for nothing.
-        tokens: the set, as ids or as text.
+        tokens: the set, as ids or as text; None for the divergence alone, then there are no log-odds (nan).
         mean_norms: mean residual norm by site, for relative doses.
         seed: for operators that draw; every context has its own draws, the same under all conditions.
         batch_tokens: tokens of a pass, padding and what is attended to included.
@@ -82,7 +82,7 @@ def teacher_forced(
         AlignmentError: an id outside the vocabulary.
         ModelError: an edit that did not reach exactly the positions it should.
     """
-    wanted = token_set(lm, tokens)
+    wanted = None if tokens is None else token_set(lm, tokens)
     check_contexts(lm, contexts)
     for edit in row_edits(lm, conditions, mean_norms, [seed] * len(conditions)):
         check_edits(edit, lm.model)
@@ -99,7 +99,8 @@ def teacher_forced(
             seeds = {i: row_seed(seed, str(i), 0) for i in group}
             rows = _Rows.of(lm, contexts, conditions, mean_norms, seeds, plain)
             _fill(lm, rows, plain, wanted, found, batch_tokens)
-    broken = [i for i, each in enumerate(found) if not np.isfinite([each.log_odds, each.kl]).all()]
+    measured = [each.kl if wanted is None else each.kl + each.log_odds for each in found]
+    broken = [i for i, values in enumerate(measured) if not np.isfinite(values).all()]
     if broken:
         raise ModelError(f"the logits of context {broken[0]} are not finite; lower the dose, or compute in float32")
     return found
@@ -154,6 +155,13 @@ class _Rows:
         return cls(cells, edits, pieces, at)
 
 
+def _odds(logits: Tensor, tokens: Sequence[int] | None) -> FloatArray:
+    if tokens is None:
+        return np.full(len(logits), np.nan)
+    odds: FloatArray = log_odds(logits, tokens).double().cpu().numpy()
+    return odds
+
+
 def _first(edits: Sequence[RowEdits], row: int, context: Context) -> int | None:
     """Where a row begins to differ, at the end where it need not; None where it should differ and does not."""
     end = len(context.read)
@@ -167,12 +175,12 @@ def _fill(
     lm: LanguageModel,
     rows: _Rows,
     plain: Mapping[int, _Plain],
-    tokens: Sequence[int],
+    tokens: Sequence[int] | None,
     found: Sequence[Forced],
     batch_tokens: int,
 ) -> None:
     log_q = {i: each.logits.float().log_softmax(-1) for i, each in plain.items()}
-    base = {i: log_odds(each.logits, tokens).double().cpu().numpy() for i, each in plain.items()}
+    base = {i: _odds(each.logits, tokens) for i, each in plain.items()}
     for i, c in rows.cells:
         found[i].log_odds[c], found[i].kl[c] = base[i], 0.0
     running = [row for row, at in enumerate(rows.at) if at]
@@ -182,9 +190,10 @@ def _fill(
         cells = [rows.cells[running[i]] for i in batch]
         later = [len(at[i]) for i in batch]
         reference = torch.cat([log_q[i][len(log_q[i]) - count :] for (i, _), count in zip(cells, later, strict=True)])
-        odds = log_odds(logits, tokens).double().cpu().numpy()
+        odds = _odds(logits, tokens)
         kl = kl_divergence(logits.float().log_softmax(-1), reference).double().cpu().numpy()
         ends = np.cumsum(later)
         for (i, c), count, end in zip(cells, later, ends, strict=True):
             found[i].log_odds[c, -count:], found[i].kl[c, -count:] = odds[end - count : end], kl[end - count : end]
-    check_edited(rows.edits, [(piece.ids, piece.n_prompt) for piece in rows.pieces])
+    for row, piece in enumerate(rows.pieces):
+        check_row(rows.edits, row, piece.ids, piece.n_prompt)

@@ -9,7 +9,7 @@ import numpy as np
 from multidir.errors import ModelError
 from multidir.models.generate import Generation
 from multidir.steer.edit import RowEdits
-from multidir.types import FloatArray
+from multidir.types import FloatArray, IntArray
 
 
 def check_receipts(edits: Sequence[RowEdits], generations: Sequence[Generation]) -> None:
@@ -20,25 +20,23 @@ def check_receipts(edits: Sequence[RowEdits], generations: Sequence[Generation])
     Raises:
         ModelError: an edit missed a position, touched one too many, or was not finite.
     """
-    check_edited(edits, [(generation.token_ids[:-1], generation.n_prompt) for generation in generations])
-
-
-def check_edited(edits: Sequence[RowEdits], sequences: Sequence[tuple[Sequence[int], int]]) -> None:
-    """Compare what was edited with what should have been, for every row: the tokens that were run, and its prompt's.
-
-    Raises:
-        ModelError: an edit missed a position, touched one too many, or was not finite.
-    """
     for edit in edits:
         _check_finite(edit)
-        for row, (ids, n_prompt) in enumerate(sequences):
-            least, most = edit.expected(row, ids, n_prompt)
-            if not least <= edit.edited[row] <= most:
-                expected = f"{least}" if least == most else f"{least} to {most}"
-                raise ModelError(
-                    f"row {row}: the edit at {edit.site} reached {edit.edited[row]} token positions, expected "
-                    f"{expected}; the steering did not do what was asked, so the result is not usable"
-                )
+    for row, generation in enumerate(generations):
+        check_row(edits, row, generation.token_ids[:-1], generation.n_prompt)
+
+
+def check_row(edits: Sequence[RowEdits], row: int, ids: Sequence[int], n_prompt: int) -> None:
+    """As `check_receipts`, for one row of which these tokens were run."""
+    for edit in edits:
+        least, most = edit.expected(row, ids, n_prompt)
+        if not least <= edit.edited[row] <= most:
+            expected = f"{least}" if least == most else f"{least} to {most}"
+            raise ModelError(
+                f"row {row}: the edit at {edit.site} reached {edit.edited[row]} token positions, expected "
+                f"{expected}; the steering did not do what was asked, so the result is not usable"
+            )
+        _check_finite(edit, row)
 
 
 def check_fired(edits: Sequence[RowEdits]) -> None:
@@ -61,13 +59,15 @@ def check_fired(edits: Sequence[RowEdits]) -> None:
             )
 
 
-def mean_edit_norms(edits: RowEdits) -> FloatArray:
-    """(b,) mean norm of the edits of each row, nan in a row without any."""
-    norms: FloatArray = edits.edit_norm_sum / np.where(edits.edited > 0, edits.edited, np.nan)
+def mean_edit_norms(edits: Sequence[RowEdits]) -> FloatArray:
+    """(b,) mean norm of the edits of each row over all its edited positions and sites, nan in a row without any."""
+    edited: IntArray = np.sum([edit.edited for edit in edits], axis=0)
+    norms: FloatArray = np.sum([edit.edit_norm_sum for edit in edits], axis=0) / np.where(edited > 0, edited, np.nan)
     return norms
 
 
-def _check_finite(edit: RowEdits) -> None:
-    bad = np.flatnonzero(~np.isfinite(edit.edit_norm_sum))
+def _check_finite(edit: RowEdits, row: int | slice = slice(None)) -> None:
+    bad = np.flatnonzero(~np.isfinite(edit.edit_norm_sum[row]))
     if len(bad):
-        raise ModelError(f"row {bad[0]}: an edit at {edit.site} was not finite; lower the dose, or compute in float32")
+        named = bad[0] if isinstance(row, slice) else row
+        raise ModelError(f"row {named}: an edit at {edit.site} was not finite; lower the dose, or compute in float32")

@@ -1,25 +1,21 @@
-"""Prompts x conditions x rollouts in full batches: every row has its own prompt, edit and seed."""
+"""Prompts x conditions x rollouts in one running batch: every row has its own prompt, edit and seed."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-import numpy as np
-
-from multidir.errors import ConfigError, ModelError
+from multidir.errors import ConfigError
 from multidir.models.capture import check_sequences
-from multidir.models.generate import Generation, generate
+from multidir.models.generate import Generation, RowError, stream
 from multidir.models.language_model import LanguageModel
-from multidir.models.logprobs import mean_logprobs
 from multidir.models.sampling import Sampling
 from multidir.records.site import Site
-from multidir.steer.edit import check_edits
-from multidir.steer.receipt import check_receipts
+from multidir.records.stopping import NO_LOOPS, LoopRule
+from multidir.steer.edit import RowEdits, check_edits
+from multidir.steer.receipt import check_row, mean_edit_norms
 from multidir.steer.steering import Mixture, row_edits
-
-__all__ = ["Swept", "mean_logprobs", "row_seed", "sweep"]
 
 Cell = tuple[str, str, int]
 """Condition key, prompt id, rollout: what names one generation."""
@@ -37,6 +33,8 @@ class Swept:
     generation: Generation
     positions_edited: int
     """Receipt: token positions whose residual stream was edited, over all sites."""
+    edit_norm: float | None = field(default=None, compare=False)
+    """Receipt: mean norm of those edits, in residual-stream units; None without any. Its last bits are the batch's."""
 
     @property
     def cell(self) -> Cell:
@@ -46,10 +44,12 @@ class Swept:
 
 @dataclass(frozen=True)
 class _Row:
-    cell: Cell
+    cell: Cell | None
     ids: tuple[int, ...]
     mixture: Mixture
     seed: int
+    plain: bool
+    """True when nothing is done to it."""
 
 
 def row_seed(seed: int, prompt_id: str, rollout: int) -> int:
@@ -68,20 +68,25 @@ def sweep(
     conditions: Sequence[tuple[str, Mixture]],
     rollouts: int,
     sampling: Sampling,
-    rows_per_batch: int = 64,
+    rows_per_batch: int | None = None,
     seed: int = 0,
     mean_norms: Mapping[Site, float] | None = None,
     skip: Collection[Cell] = frozenset(),
+    loops: LoopRule = NO_LOOPS,
+    share: bool = True,
 ) -> Iterator[Swept]:
-    """Generate every prompt under every condition, `rollouts` times, batch by batch.
+    """Generate every prompt under every condition, `rollouts` times; rows that end leave, and others enter.
 
     Args:
         prompts: id and token ids.
         conditions: key and what is done; None for nothing.
+        rows_per_batch: most rows at a time; None for as many as fit into free memory.
         mean_norms: mean residual norm by site, for relative doses.
         skip: cells that are done already.
+        loops: when a text is cut off because it repeats itself.
+        share: False to run every prompt for every row, for comparison.
     Yields:
-        One `Swept` per cell, as its batch finishes.
+        One `Swept` per cell, as it ends. The KL divergence of its first step is from the unsteered model.
     Raises:
         ConfigError: repeated ids or keys, an intervention that does not fit the model, a prompt too long; all of
             this before anything is generated.
@@ -89,19 +94,25 @@ def sweep(
     """
     _check_unique("prompt ids", [name for name, _ in prompts])
     _check_unique("condition keys", [key for key, _ in conditions])
-    if rollouts < 1 or rows_per_batch < 1:
+    if rollouts < 1 or (rows_per_batch is not None and rows_per_batch < 1):
         raise ConfigError(f"a sweep needs rollouts >= 1 and rows_per_batch >= 1; got {rollouts} and {rows_per_batch}")
     check_sequences(lm, [ids for _, ids in prompts], sampling.max_new_tokens)
-    for edit in row_edits(lm, [mixture for _, mixture in conditions], mean_norms, [seed] * len(conditions)):
+    edits = row_edits(lm, [mixture for _, mixture in conditions], mean_norms, [seed] * len(conditions))
+    for edit in edits:
         check_edits(edit, lm.model)
     rows = [
-        _Row((key, name, rollout), tuple(ids), mixture, row_seed(seed, name, rollout))
-        for name, ids in sorted(prompts, key=lambda prompt: -len(prompt[1]))
+        _Row((key, name, rollout), tuple(ids), mixture, row_seed(seed, name, rollout), not _steers(edits, index))
+        for name, ids in prompts
         for rollout in range(rollouts)
-        for key, mixture in conditions
+        for index, (key, mixture) in enumerate(conditions)
         if (key, name, rollout) not in skip
     ]
-    return _sweep(lm, rows, sampling, rows_per_batch, mean_norms)
+    return _sweep(lm, rows, sampling, rows_per_batch, mean_norms, loops, share)
+
+
+def _steers(edits: Sequence[RowEdits], row: int) -> bool:
+    """Whether anything at all is done to a row; at dose zero nothing is."""
+    return any(term.pick[row] >= 0 for edit in edits for term in edit.terms)
 
 
 def _check_unique(what: str, names: Sequence[str]) -> None:
@@ -113,17 +124,47 @@ def _check_unique(what: str, names: Sequence[str]) -> None:
 
 
 def _sweep(
-    lm: LanguageModel, rows: list[_Row], sampling: Sampling, batch: int, mean_norms: Mapping[Site, float] | None
+    lm: LanguageModel,
+    cells: Sequence[_Row],
+    sampling: Sampling,
+    most: int | None,
+    mean_norms: Mapping[Site, float] | None,
+    loops: LoopRule,
+    share: bool,
 ) -> Iterator[Swept]:
-    for first in range(0, len(rows), batch):
-        chunk = rows[first : first + batch]
-        edits = row_edits(lm, [row.mixture for row in chunk], mean_norms, [row.seed for row in chunk])
-        try:
-            found = generate(lm, [row.ids for row in chunk], [row.seed for row in chunk], sampling, edits, batch)
-        except ModelError as error:
-            error.add_note(f"in a batch of the sweep with {', '.join(sorted({row.cell[0] for row in chunk}))}")
-            raise
-        check_receipts(edits, found)
-        counts = sum((edit.edited for edit in edits), np.zeros(len(chunk), dtype=np.int64))
-        for row, generation, count in zip(chunk, found, counts, strict=True):
-            yield Swept(*row.cell, row.seed, generation, int(count))
+    rows, references = _with_references(cells)
+    limits = {row: 1 for row, each in enumerate(rows) if each.cell is None}
+    prompts, seeds = [row.ids for row in rows], [row.seed for row in rows]
+    edits = row_edits(lm, [row.mixture for row in rows], mean_norms, seeds)
+    try:
+        for row, made in stream(lm, prompts, seeds, sampling, edits, most, loops, share, references, limits):
+            check_row(edits, row, made.token_ids[:-1], made.n_prompt)
+            cell = rows[row].cell
+            if cell is not None:
+                count = sum(int(edit.edited[row]) for edit in edits)
+                norm = float(mean_edit_norms(edits)[row]) if count else None
+                yield Swept(*cell, rows[row].seed, made, count, norm)
+    except RowError as error:
+        cell = rows[error.row].cell
+        error.add_note(f"that is {' of '.join(map(str, cell))}" if cell else "that row is not steered at all")
+        raise
+
+
+def _with_references(cells: Sequence[_Row]) -> tuple[list[_Row], dict[int, int]]:
+    """Before the rows of each prompt one that is not steered, from which their first step is measured.
+
+    It is a row of the sweep where there is one, and otherwise (the sweep has none, or goes on with the rest) a row
+    more, without a cell, that writes one token.
+    """
+    by_prompt: dict[tuple[int, ...], list[_Row]] = {}
+    for row in cells:
+        by_prompt.setdefault(row.ids, []).append(row)
+    rows: list[_Row] = []
+    references: dict[int, int] = {}
+    for ids, group in by_prompt.items():
+        group.sort(key=lambda row: not row.plain)
+        if not group[0].plain:
+            group.insert(0, _Row(None, ids, None, group[0].seed, plain=True))
+        references |= {len(rows) + place: len(rows) for place in range(len(group))}
+        rows += group
+    return rows, references

@@ -75,13 +75,13 @@ def test_norms_of_edits_are_what_was_done(lm: LanguageModel) -> None:
     edits = row_edits(lm, items)
     generate(lm, [PROMPT] * 3, [0] * 3, GREEDY, edits)
     (one,) = edits
-    assert mean_edit_norms(one)[0] == pytest.approx(3, rel=1e-5)
-    assert np.isnan(mean_edit_norms(one)[1])
-    assert 0 < mean_edit_norms(one)[2] < 100
+    assert mean_edit_norms([one])[0] == pytest.approx(3, rel=1e-5)
+    assert np.isnan(mean_edit_norms([one])[1])
+    assert 0 < mean_edit_norms([one])[2] < 100
     plain = row_edits(lm, [add(3.0), None])
     assert plain[0].plain
     generate(lm, [PROMPT] * 2, [0] * 2, GREEDY, plain)
-    assert mean_edit_norms(plain[0])[0] == pytest.approx(3, rel=1e-5)
+    assert mean_edit_norms(plain)[0] == pytest.approx(3, rel=1e-5)
 
 
 def test_edits_that_never_fire_are_an_error_when_the_with_ends(lm: LanguageModel) -> None:
