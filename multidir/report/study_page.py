@@ -77,10 +77,11 @@ def summary(page: Page) -> str:
 
 
 def _answer(verdicts: Sequence[Verdict], manifests: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The first two verdicts in words; a study that decides nothing answers with its last two headlines."""
+    """The first two verdicts in words and the first on a combination; without any, the last two headlines."""
     words = {Status.SUPPORTED: "Yes", Status.REFUTED: "No", Status.UNDETERMINED: "Open", Status.INVALID: "Invalid"}
     if verdicts:
-        return tuple(_in_words(v, words[v.status]) for v in verdicts[:2])
+        plain, labelled = ([v for v in verdicts if bool(v.label) is own] for own in (False, True))
+        return tuple(_in_words(v, words[v.status]) for v in [*plain[:2], *labelled[: 1 if plain else 2]])
     lines = [str(manifest["notes"].get("headline", "")) for manifest in manifests]
     return tuple(f"{line[0].upper()}{line[1:]}." for line in lines[-2:] if line) or ("Nothing was measured.",)
 
