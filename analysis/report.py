@@ -81,7 +81,7 @@ def main(cfg: Config) -> Path:
         parts = (cfg.prompts, cfg.traces, cfg.labels, cfg.agreement, cfg.causes, cfg.activations, cfg.directions)
         parts = (*parts, cfg.geometry, cfg.lens, cfg.separation, cfg.density, cfg.offsets, cfg.steering, cfg.paper)
         runs = [path for path in (*parts, cfg.combination) if path is not None]
-        page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions())
+        page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions(), run.path)
         write_page(page, run.file("report.html"))
         run.note(headline=f"{summary(page)} The report: {run.file('report.html')}")
     return run.path
