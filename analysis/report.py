@@ -94,7 +94,7 @@ def main(cfg: Config) -> Path:
         s = cfg.science
         given = (getattr(cfg, each.name) for each in fields(cfg))
         runs = [path for path in given if isinstance(path, Path)]
-        page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions())
+        page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions(), run.path)
         write_page(page, run.file("report.html"))
         run.note(headline=f"{summary(page)} The report: {run.file('report.html')}")
     return run.path

@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from multidir.config import Compute
+from multidir.config import PaidCompute
 from multidir.recipes.preset import chosen_preset
 from multidir.recipes.study import run_study
 
@@ -35,7 +35,7 @@ class Config:
     """Who labels the traces, in place of the preset's: `lexical` where a preset asks a judge and there is none."""
     dry_run: bool = False
     """Say what the study would take, and run nothing: cells, tokens, bytes, judge dollars, GPU time."""
-    compute: Compute = field(default_factory=Compute)
+    compute: PaidCompute = field(default_factory=PaidCompute)
 
 
 def main(cfg: Config) -> Path:

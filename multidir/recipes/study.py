@@ -32,7 +32,9 @@ def stage_config(recipe: Recipe, stage: Stage, preset: Preset, outputs: dict[str
     """
     kinds = typing.get_type_hints(recipe.config)
     science = completed(stage.science, load_rules(preset.rules).get(stage.recipe, {}))
-    values: dict[str, Any] = {"science": science, "compute": plain(compute)}
+    known = {field.name for field in dataclasses.fields(kinds["compute"])}
+    run_on = {name: value for name, value in plain(compute).items() if name in known}  # most recipes make no calls
+    values: dict[str, Any] = {"science": science, "compute": run_on}
     for field in dataclasses.fields(recipe.config):
         if kinds[field.name] is Pair:
             values[field.name] = plain(preset.pair_with(outputs))
