@@ -24,8 +24,9 @@ def early_warning(grid: Grid, role: Role, site: Site, rates: Sequence[float], dr
     """One row per rate of false alarms and offset before the sentence.
 
     Returns:
-        role, site, rate, offset, caught (share of positives with an alarm) with its interval, false_alarms (share of
-        negatives that gave one), ahead (share of positives with an unbroken alarm from here to the sentence) with its.
+        role, site, allowed (the rate), offset, caught (share of positives with an alarm) with its interval,
+        false_alarms (share of negatives that gave one), ahead (share of positives with an unbroken alarm from here to
+        the sentence) with its interval.
     """
     offsets = sorted(o for r, s, o in grid.cells if (r, s) == (role, site) and o < 0)
     y, group = grid.rows.positive, grid.rows.group
@@ -35,12 +36,12 @@ def early_warning(grid: Grid, role: Role, site: Site, rates: Sequence[float], dr
         unbroken = np.ones(len(y), bool)
         for offset in reversed(offsets):
             unbroken = unbroken & alarms[offset]
-            at: Columns = {"role": role, "site": str(site), "rate": rate, "offset": offset}
+            at: Columns = {"role": role, "site": str(site), "allowed": rate, "offset": offset}
             caught = _share(alarms[offset], y, group, draws, seed)
             ahead = _share(unbroken, y, group, draws, seed)
             false = {"false_alarms": float(alarms[offset][~y].mean()), "n_positive": int(y.sum())}
             found.append({**at, **interval("caught", caught), **interval("ahead", ahead), **false})
-    return pd.DataFrame(found).sort_values(["rate", "offset"], ignore_index=True)
+    return pd.DataFrame(found).sort_values(["allowed", "offset"], ignore_index=True)
 
 
 def alarm(log_odds: FloatArray, positive: BoolArray, folds: Folds, rate: float) -> BoolArray:
@@ -69,7 +70,7 @@ def _share(on: BoolArray, positive: BoolArray, group: IntArray, draws: int, seed
 def warning_sentence(table: pd.DataFrame) -> str:
     """From how far before the sentence half of the positives are caught, at each rate."""
     parts = []
-    for rate, some in table.groupby("rate"):
+    for rate, some in table.groupby("allowed"):
         half = some[(some["caught"] >= 0.5) & (some["offset"] < some["offset"].max())]
         last = some[some["offset"] == some["offset"].max()].iloc[0]
         told = f"{last['caught']:.0%} {-last['offset']:.0f} token before the sentence"

@@ -56,7 +56,9 @@ class LinearProbes:
     def scores(self, x: FloatArray) -> FloatArray:
         """(b, n, s, c) float64 log-odds of rows (b, n, d), or of one cell's (n, d)."""
         cells = np.asarray(x, dtype=np.float64).reshape(-1, *np.shape(x)[-2:])
-        found: FloatArray = np.einsum("bnd,bscd->bnsc", cells, self.weight, optimize=True) + self.bias[:, None]
+        flat = self.weight.reshape(len(self.weight), -1, self.weight.shape[-1])
+        found: FloatArray = (cells @ flat.transpose(0, 2, 1)).reshape(*cells.shape[:2], *self.bias.shape[1:])
+        found += self.bias[:, None]
         return found
 
 

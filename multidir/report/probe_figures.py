@@ -74,7 +74,7 @@ def probe_bars(table: pd.DataFrame) -> Plot:
     known_values(data, what, "role", _ROLES)
     known_values(data, what, "group", _GROUPS)
     no_repeats(data, what, ["role", "group", "kind"])
-    data = data[~data["kind"].str.endswith("(difference)")].reset_index(drop=True)
+    data = _in_order(data[~data["kind"].astype(str).str.endswith("(difference)")])
     roles = [role for role in _ROLES if (data["role"] == role).any()]
     groups = [(g, list(dict.fromkeys(data["kind"][data["group"] == g]))) for g in _TITLES if (data["group"] == g).any()]
     lowest = min(0.45, float(data["auroc_low"].min()) - 0.02) if data["auroc_low"].notna().any() else 0.45
@@ -110,18 +110,18 @@ def early_warning(table: pd.DataFrame) -> Plot:
     """Share of sentences that an alarm announces, by distance and rate of false alarms, one panel per model.
 
     Args:
-        table: one row per rate and offset with columns role (base | reasoning), rate, offset, caught, caught_low,
-            caught_high, ahead.
+        table: one row per rate and offset with columns role (base | reasoning), allowed (rate of false alarms), offset,
+            caught, caught_low, caught_high, ahead.
     Raises:
         FormatError: columns are missing or hold something else, or a point stands twice.
     """
     what = "early_warning"
     shares = ["caught", "caught_low", "caught_high", "ahead"]
-    data = checked(table, what, ("role",), ["rate", "offset", *shares], ["rate", *shares])
+    data = checked(table, what, ("role",), ["allowed", "offset", *shares], ["allowed", *shares])
     known_values(data, what, "role", _ROLES)
-    no_repeats(data, what, ["role", "rate", "offset"])
-    data = data.sort_values(["role", "rate", "offset"], ignore_index=True)
-    roles, rates = list(dict.fromkeys(data["role"])), sorted(data["rate"].unique())
+    no_repeats(data, what, ["role", "allowed", "offset"])
+    data = data.sort_values(["role", "allowed", "offset"], ignore_index=True)
+    roles, rates = list(dict.fromkeys(data["role"])), sorted(data["allowed"].unique())
 
     def paint(figure: Figure, narrow: bool) -> None:
         panels = draw.panels(figure, 1, len(roles), narrow)
@@ -154,12 +154,21 @@ def early_warning(table: pd.DataFrame) -> Plot:
 _MARKS = ("v", "o", "s", "D")
 
 
+def _in_order(data: pd.DataFrame) -> pd.DataFrame:
+    """Groups as they are drawn, within each the kind that is best in either model first."""
+    best = data.groupby(["group", "kind"])["auroc"].transform("max")
+    place = data["group"].map(list(_GROUPS).index)
+    ordered = data.assign(place=place, best=-best).sort_values(["place", "best", "kind", "role"], ignore_index=True)
+    return ordered.drop(columns=["place", "best"])
+
+
 def _grid_panel(
     axes: Axes, data: pd.DataFrame, sites: list[str], offsets: list[float], tone: Tone, narrow: bool
 ) -> None:
     values = data.pivot(index="site", columns="offset", values="auroc").reindex(index=sites, columns=offsets)
     ramp = LinearSegmentedColormap.from_list("auroc", [CARD.light, tone.light])
-    axes.imshow(values.to_numpy(), cmap=ramp, vmin=_RAMP[0], vmax=_RAMP[1], aspect="auto", origin="lower")
+    edges = [np.arange(len(side) + 1) - 0.5 for side in (offsets, sites)]
+    axes.pcolormesh(*edges, np.ma.masked_invalid(values.to_numpy()), cmap=ramp, vmin=_RAMP[0], vmax=_RAMP[1])
     axes.set_xticks(range(len(offsets)), [f"{offset:g}" for offset in offsets])
     axes.set_yticks(range(len(sites)), [site.removesuffix(".resid_post") for site in sites])
     axes.grid(visible=False)
@@ -197,7 +206,7 @@ def _levels(axes: Axes, data: pd.DataFrame) -> None:
 
 def _warning_panel(axes: Axes, data: pd.DataFrame, rates: list[float], tone: Tone) -> None:
     for place, rate in enumerate(rates):
-        some = data[data["rate"] == rate]
+        some = data[data["allowed"] == rate]
         axes.fill_between(
             some["offset"], some["caught_low"], some["caught_high"], color=tone.light, alpha=0.13, linewidth=0
         )
@@ -241,8 +250,8 @@ def _bars_reading(data: pd.DataFrame) -> str:
 
 def _warning_reading(data: pd.DataFrame) -> str:
     parts = []
-    rate = sorted(data["rate"].unique())[len(data["rate"].unique()) // 2]
-    for role, some in data[data["rate"] == rate].groupby("role"):
+    rate = sorted(data["allowed"].unique())[len(data["allowed"].unique()) // 2]
+    for role, some in data[data["allowed"] == rate].groupby("role"):
         last = some.sort_values("offset").iloc[-1]
         half = some[some["caught"] >= 0.5]
         early = f"half of them from {-half['offset'].min():.0f} tokens before" if len(half) else "never half of them"

@@ -123,7 +123,7 @@ def test_one_category_alone_is_easier(store: ActivationStore) -> None:
 
 def test_an_alarm_keeps_to_its_rate_and_goes_off_when_the_planted_tokens_come(study: Study) -> None:
     table = study.results.tables["warning"]
-    some = table[(table["role"] == "reasoning") & (table["rate"] == 0.1)].set_index("offset")
+    some = table[(table["role"] == "reasoning") & (table["allowed"] == 0.1)].set_index("offset")
     assert list(some.index) == [-9, -5, -4]
     assert some["false_alarms"].between(0.04, 0.2).all()
     assert some.loc[-9, "caught"] < 0.3 < some.loc[-5, "caught"]

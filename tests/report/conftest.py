@@ -10,7 +10,7 @@ import pytest
 
 from multidir.report import figures
 from multidir.report.page import render_page
-from tests.report import demo, demo_geometry, demo_pairs, demo_study
+from tests.report import demo, demo_geometry, demo_pairs, demo_probes, demo_study
 
 Drawing = tuple[Callable[..., figures.Plot], Callable[[], pd.DataFrame]]
 
@@ -41,6 +41,9 @@ DRAWINGS: dict[str, Drawing] = {
     "moebius_terms": (figures.moebius_terms, demo_pairs.moebius_table),
     "held_out_cells": (figures.held_out_cells, demo_pairs.prediction_table),
     "power_curves": (figures.power_curves, demo_pairs.power_table),
+    "probe_grid": (figures.probe_grid, demo_probes.grid_table),
+    "probe_bars": (figures.probe_bars, demo_probes.bars_table),
+    "early_warning": (figures.early_warning, demo_probes.warning_table),
     "training_curves": (figures.training_curves, demo.curve_table),
     "sparsity_frontier": (figures.sparsity_frontier, demo.dictionary_table),
     "latent_density": (figures.latent_density, demo.latent_table),

@@ -101,7 +101,9 @@ def test_a_table_without_any_score_draws_and_never_shows_zero(drawing: Drawing) 
     numbers |= {"keyword_share", "length_low", "length_high", "cosine_low", "cosine_high"}
     numbers |= {"cosine", "raw_cosine", "degrees", "noise_degrees", "random_degrees"}
     numbers |= {"score", "null_low", "null_high", "share", "median", "value", "published"}
-    numbers |= {f"{name}{end}" for name in ("mean", "other", "auroc") for end in ("", "_low", "_high")}
+    numbers |= {
+        f"{name}{end}" for name in ("mean", "other", "auroc", "caught", "ahead") for end in ("", "_low", "_high")
+    }
     for name in ("delta", "exponent", "moebius", "gap", "share"):
         numbers |= {name, f"{name}_low", f"{name}_high"}
     numbers |= {"multiple_first", "multiple_second", "banzhaf", "shapley", "fitted", "claimed"}
@@ -121,7 +123,7 @@ def test_a_table_without_any_score_draws_and_never_shows_zero(drawing: Drawing) 
 def test_numbers_that_are_not_numbers_are_refused(drawing: Drawing) -> None:
     function, table = drawing
     frame = table()
-    names = ("low", "length", "projection", "count", "f1", "degrees", "score", "share", "rms", "auroc")
+    names = ("low", "length", "projection", "count", "f1", "degrees", "score", "share", "rms", "auroc", "caught")
     pairs = ("delta_low", "exponent_low", "share_low", "moebius_low", "gap_low", "claimed")
     dictionaries = ("held_out_fvu", "fvu", "density", "reasoning_share")
     column = next(c for c in (*names, *pairs, *dictionaries) if c in frame)
