@@ -1,9 +1,10 @@
 """What is a dictionary worth: what does it explain, what do its latents stand for, and what do predictions lose?
 
 FVU (the unexplained share of variance, a ratio of sums), L0 and silent latents on prompts that were held out; how
-often each latent fires; agreement between dictionaries (MCC); cross-entropy and KL with the reconstruction in the
-model's residual stream; for a crosscoder whose each latent is; on the tiny pair splitting and absorption of the planted
-features; the texts that latents are strongest on. A published dictionary is believed when its L0 is what it should be.
+often each latent fires; agreement between dictionaries and with planted features (MCC); cross-entropy and KL with the
+reconstruction in the model's residual stream; for a crosscoder whose each latent is; on the tiny pair splitting and
+absorption of the planted features; the texts that latents are strongest on. A published dictionary is believed when
+its L0 is what it should be.
 
     multidir run analysis/dictionary --dictionaries runs/train/sae/... --store runs/data/activations/...
 

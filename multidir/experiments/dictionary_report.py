@@ -39,7 +39,7 @@ _WORDS = 12
 
 
 def report_dictionaries(
-    subjects: list[Subject], store: ActivationStore, lm: LanguageModel | None, planted: str, settings: Settings
+    subjects: list[Subject], store: ActivationStore, lm: LanguageModel | None, known: str, settings: Settings
 ) -> Results:
     """Measure everything that the inputs allow.
 
@@ -47,14 +47,14 @@ def report_dictionaries(
         subjects: from `load_subjects`.
         store: the store.
         lm: the model of the rows, whole; without it no predictions, no text and no known features.
-        planted: safetensors file with known directions of the tiny pair by name; empty for none.
+        known: safetensors file with known directions of the tiny pair by name; empty for none.
         settings: how much.
 
     Raises:
         ModelError: a model without its upper blocks.
         FormatError: the file of known directions cannot be read.
     """
-    rng = np.random.default_rng(settings.seed)
+    rng, planted = np.random.default_rng(settings.seed), _directions(known)
     qualities = [measure_quality(s.coder, side_by_side(store, s.keys, s.rows), s.unit) for s in subjects]
     lines = [_line(s, q, rng) for s, q in zip(subjects, qualities, strict=True)]
     tables = {"latents": _latents(subjects, qualities), "pairs": pd.DataFrame(list(_pairs(subjects)))}
@@ -63,9 +63,10 @@ def report_dictionaries(
     if lm is not None:
         own = [s for s in subjects if s.keys == ((lm.role, s.keys[0][1]),)]
         for line, subject in zip(lines, subjects, strict=True):
-            line |= _predictions(subject, store, lm, settings, rng) if subject in own else {}
+            if subject in own:
+                line |= _predictions(subject, store, lm, settings, rng) | _recovery(subject, planted)
         tables["examples"] = pd.DataFrame([row for s in own for row in _examples(s, store, lm, settings)])
-        tables["known"] = pd.DataFrame([row for s in own for row in _known(s, store, lm, planted)] if planted else [])
+        tables["known"] = pd.DataFrame([row for s in own for row in _known(s, store, lm, planted)])
     table = pd.DataFrame(lines)
     best = table.sort_values("fvu").iloc[0]
     headline = f"best FVU {best['fvu']:.3f} at L0 {best['l0']:.1f} ({best['name']})"
@@ -180,16 +181,32 @@ def _examples(
         yield {"name": subject.name, **asdict(example), "before": before, "token": token, "after": after}
 
 
-def _known(subject: Subject, store: ActivationStore, lm: LanguageModel, planted: str) -> Iterator[dict[str, Any]]:
-    """The tiny pair's two causes: labels from its grammar, directions from the file."""
-    file = resources.locate(planted)
+def _directions(known: str) -> dict[str, Tensor]:
+    """Known directions by name; none without a file."""
+    if not known:
+        return {}
     try:
-        directions = load_file(file)
+        return load_file(resources.locate(known))
     except (SafetensorError, OSError) as error:
-        raise FormatError(f"{planted} cannot be read as safetensors: {error}") from error
+        raise FormatError(f"{known} cannot be read as safetensors: {error}") from error
+
+
+def _recovery(subject: Subject, planted: dict[str, Tensor]) -> dict[str, float]:
+    """Mean absolute cosine of the known directions with a latent of their own each."""
+    if not planted:
+        return {}
+    return {"planted_mcc": match(torch.stack(list(planted.values())), subject.coder.directions).mcc}
+
+
+def _known(
+    subject: Subject, store: ActivationStore, lm: LanguageModel, planted: dict[str, Tensor]
+) -> Iterator[dict[str, Any]]:
+    """The tiny pair's two causes: labels from its grammar, directions from the file."""
+    if not planted:
+        return
     causes = cause_bits(store, lm.tokenizer)[subject.rows]
     rows = side_by_side(store, subject.keys, subject.rows)
-    for name, direction in directions.items():
+    for name, direction in planted.items():
         label = torch.from_numpy((causes >> CAUSES.index(name)) & 1 == 1)
         if label.any() and not label.all():
             found = find_known(name, subject.coder, rows, label, direction)

@@ -219,6 +219,8 @@ def test_on_the_tiny_pair_everything_is_measured(tmp_path: Path) -> None:
     known = pd.read_csv(found / "known.csv")
     assert set(known["name"]) == {"hesitation", "mistake"}
     assert known[["f1", "cosine", "absorbed"]].stack().between(0, 1).all()
+    # a one-to-one matching cannot do better than every direction's nearest latent
+    assert 0 < line["planted_mcc"] <= known["cosine"].mean() + 1e-6
     examples = pd.read_csv(found / "examples.csv")
     assert len(examples["latent"].unique()) == 3
     assert (examples.groupby("latent")["activation"].diff().dropna() <= 0).all()
