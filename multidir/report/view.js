@@ -109,7 +109,7 @@ function offsets(item) {
       const token = start + offset;
       if (token < 0 || token >= item.tokens.length) continue;
       const marked = offset >= first && offset <= last;
-      const numbered = offset === first || offset === last || offset === 0;
+      const numbered = offset === first || (offset === last && last < -1) || offset === 0; // -1 stands beside 0
       if (!found.has(token) || Math.abs(found.get(token).offset) > Math.abs(offset)) found.set(token, { offset, marked, numbered });
     }
   }
