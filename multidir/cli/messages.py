@@ -14,8 +14,11 @@ class _BesideBars(logging.StreamHandler):  # type: ignore[type-arg]
         bars = sys.modules.get("tqdm")
         if bars is None:
             super().emit(record)
-        else:
+            return
+        try:
             bars.tqdm.write(self.format(record), file=self.stream)
+        except Exception:  # what logging does: a message that cannot be written costs no result
+            self.handleError(record)
 
 
 def set_up(quiet: bool) -> None:

@@ -140,7 +140,7 @@ def _traces_section(run: Path) -> Section:
         content = view_content(run, VIEWED)
     except (ConfigError, ModelError, MissingExtra) as error:
         return Section(TRACES, "", (TextBlock(f"The viewer is left out: {error}."),))
-    lead = f"{lead_of(content)} `multidir view` shows all of them, on a page of its own."
+    lead = f"{lead_of(content)} On a page of their own, all of them: multidir view {run}"
     return Section(TRACES, lead, (ViewerBlock(viewer_html(content)),))
 
 

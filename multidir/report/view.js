@@ -31,13 +31,15 @@ function half(bits) {
   return sign * (exponent ? 2 ** (exponent - 25) * (1024 + fraction) : 2 ** -24 * fraction);
 }
 
+const halves = Float32Array.from({ length: 65536 }, (_, bits) => half(bits));
+
 function numbers(reading, text) {
   if (!page.readings.length) return null;
   const key = reading + "/" + text;
   if (!unpacked.has(key)) {
     const bytes = atob(page.values[reading][text]);
     const found = new Float32Array(bytes.length / 2);
-    for (let i = 0; i < found.length; i++) found[i] = half(bytes.charCodeAt(2 * i) | (bytes.charCodeAt(2 * i + 1) << 8));
+    for (let i = 0; i < found.length; i++) found[i] = halves[bytes.charCodeAt(2 * i) | (bytes.charCodeAt(2 * i + 1) << 8)];
     unpacked.set(key, found);
   }
   return unpacked.get(key);
@@ -58,8 +60,15 @@ function peak(text) {
 const texts = () => (state.tab === "traces" ? page.traces : page.steered);
 const marked = (text) => text.sentences.filter((s) => s[2] === positive).length;
 const count = (item) => (state.tab === "traces" ? marked(item) : item.texts.reduce((n, text) => n + marked(text), 0));
-const whole = (item) =>
-  (state.tab === "traces" ? item.id + " " + item.tokens.join("") : item.prompt + " " + item.texts.map((t) => t.text).join(" ")).toLowerCase();
+const searched = new Map();
+
+function whole(item) {
+  if (!searched.has(item)) {
+    const parts = item.tokens ? [item.id, " ", ...item.tokens] : [item.prompt, ...item.texts.map((t) => " " + t.text)];
+    searched.set(item, parts.join("").toLowerCase());
+  }
+  return searched.get(item);
+}
 
 function fill() {
   const wanted = $("find").value.toLowerCase(), order = $("order").value;
@@ -109,7 +118,7 @@ function offsets(item) {
       const token = start + offset;
       if (token < 0 || token >= item.tokens.length) continue;
       const marked = offset >= first && offset <= last;
-      const numbered = offset === first || offset === last || offset === 0;
+      const numbered = offset === first || (offset === last && last < -1) || offset === 0; // -1 stands beside 0
       if (!found.has(token) || Math.abs(found.get(token).offset) > Math.abs(offset)) found.set(token, { offset, marked, numbered });
     }
   }

@@ -207,7 +207,7 @@ def test_keys_walk_through_traces_tokens_and_readings(monkeypatch: pytest.Monkey
     assert opened["title"] == "t1, c"  # most backtracking first
     assert opened["text"] == "So four. Wait, no."
     assert opened["css"] == ["", "shade-up-3 place-before", "shade-down-4 place-before", "", "", "", ""]
-    assert opened["offsets"] == ["", "\u22122", "\u22121", "0", "", "", ""]
+    assert opened["offsets"] == ["", "\u22122", "", "0", "", "", ""]
     assert found["start"]["said"] == '" Wait" · position 6 · backtracking · first token of backtracking'
     assert found["before"]["said"] == '"." · position 5 · not labelled · 1 before backtracking'
     assert found["before"]["numbers"] == ["4.500, z \u22122.75", "21.000, z 5.50"]
