@@ -65,20 +65,22 @@ def fit_factorial(tally: Tally, layout: Layout, alpha: float) -> FactorialFit:
     """
     k = layout.on.shape[1]
     small = terms(k, 2)
-    averaged = _fit(tally, layout, model_matrix(layout.on, small))
+    averaged = _averaged(tally, layout, model_matrix(layout.on, small))
     if k == 2:
         return FactorialFit(averaged, averaged, tuple(small), float("nan"), alpha)
     if k > MAX_FULL or len(layout.factorial) < 2**k:
         return FactorialFit(averaged, None, tuple(small), float("nan"), alpha)
     columns = terms(k, k)
-    full = _fit(tally, layout, model_matrix(layout.on, columns))
+    x = model_matrix(layout.on, columns)
+    common = fit_logit(tally.y[:, layout.factorial], tally.n[:, layout.factorial], x)
     high = np.arange(len(small), len(columns))
-    p_higher = omnibus(full.beta[high], full.spread[:, high], full.n_used)
+    p_higher = omnibus(common.beta[high], common.spread[:, high], common.n_used)
+    full = _averaged(tally, layout, x, common)
     return FactorialFit(averaged, full, tuple(columns), p_higher, alpha)
 
 
-def _fit(tally: Tally, layout: Layout, x: FloatArray) -> LogitFit:
+def _averaged(tally: Tally, layout: Layout, x: FloatArray, common: LogitFit | None = None) -> LogitFit:
     """Effects as means over prompts."""
     y, n, half_y, half_n = (a[:, layout.factorial] for a in (tally.y, tally.n, tally.half_y, tally.half_n))
-    common = fit_logit(y, n, x)
-    return prompt_average(common, y, n, x, inflation_of(y, n, x, common, half_y, half_n))
+    fit = fit_logit(y, n, x) if common is None else common
+    return prompt_average(fit, y, n, x, inflation_of(y, n, x, fit, half_y, half_n))

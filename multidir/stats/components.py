@@ -56,7 +56,9 @@ def intraclass(y: FloatArray, n: FloatArray, group: IntArray) -> float:
     return max(0.0, (between - within) / (between + (size - 1) * within))
 
 
-def between_prompts(y: FloatArray, n: FloatArray, x: FloatArray, fit: LogitFit, inflation: float) -> Between:
+def between_prompts(
+    y: FloatArray, n: FloatArray, x: FloatArray, fit: LogitFit, inflation: float | FloatArray
+) -> Between:
     """How much intercepts and effects differ between prompts.
 
     One Newton step from the common fit gives every prompt its own deviation b_i, with covariance phi (X'W_i X)^-1 from
@@ -69,9 +71,10 @@ def between_prompts(y: FloatArray, n: FloatArray, x: FloatArray, fit: LogitFit, 
         n: (m, c) float. Sentences.
         x: (c, q) float. Covariates.
         fit: The common fit.
-        inflation: phi, variance of counts over that of independent sentences.
+        inflation: phi, variance of counts over that of independent sentences: one for all, or (m,) by prompt.
     """
     used = np.isfinite(fit.alpha)
+    phi = np.broadcast_to(np.asarray(inflation, dtype=np.float64), used.shape)[used]
     design = np.column_stack([np.ones(len(x)), x])
     p = expit(fit.alpha[used, None] + (x @ np.nan_to_num(fit.beta))[None, :])
     w = n[used] * p * (1 - p)
@@ -83,13 +86,13 @@ def between_prompts(y: FloatArray, n: FloatArray, x: FloatArray, fit: LogitFit, 
     g = np.diagonal(inverse, axis1=1, axis2=2)
     weight = 1 / g**2
     with np.errstate(invalid="ignore"):
-        slopes = (weight * (own**2 - inflation * g)).sum(axis=0) / weight.sum(axis=0)
+        slopes = (weight * (own**2 - phi[sound, None] * g)).sum(axis=0) / weight.sum(axis=0)
     spread = np.zeros((len(y), x.shape[1]))
     with np.errstate(invalid="ignore"):
-        part = weight * (own**2 - inflation * g - slopes) / weight.sum(axis=0)
+        part = weight * (own**2 - phi[sound, None] * g - slopes) / weight.sum(axis=0)
     spread[np.flatnonzero(used)[sound]] = part[:, 1:]
     alpha = fit.alpha[used]
-    noise = inflation / np.maximum(w.sum(axis=1), 1e-12)
+    noise = phi / np.maximum(w.sum(axis=1), 1e-12)
     near = 1 / (1 + noise) ** 2  # prompts that hardly backtrack have wild intercepts
     centre = np.average(alpha, weights=near) if alpha.size else math.nan
     intercept = float((near * ((alpha - centre) ** 2 - noise)).sum() / near.sum()) if alpha.size else math.nan

@@ -13,21 +13,20 @@ Source: C. Gourieroux, A. Monfort and E. Renault, Indirect inference, J. Appl. E
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import numpy as np
 from scipy.special import expit
 
 from multidir.stats.components import between_prompts
-from multidir.stats.fixed_effect import LogitFit, fit_many
+from multidir.stats.fixed_effect import JACKKNIFE_BELOW, LogitFit, fit_many
 from multidir.types import FloatArray
 
 STEP = 0.5
 """h, in log-odds: about as much as effects differ between prompts."""
 
 
-def prompt_average(fit: LogitFit, y: FloatArray, n: FloatArray, x: FloatArray, inflation: float) -> LogitFit:
+def prompt_average(fit: LogitFit, y: FloatArray, n: FloatArray, x: FloatArray, inflation: FloatArray) -> LogitFit:
     """The fit with coefficients that are means over prompts.
 
     Args:
@@ -35,13 +34,16 @@ def prompt_average(fit: LogitFit, y: FloatArray, n: FloatArray, x: FloatArray, i
         y: (m, c) float. Backtracks.
         n: (m, c) float. Sentences.
         x: (c, q) float. Covariates.
-        inflation: Variance of counts over that of independent sentences, from `inflation_of`; where it is nan, or a
-            coefficient is, the fit is returned as it is.
+        inflation: (m,) variance of counts over that of independent sentences, from `inflation_of`; where fewer than
+            `JACKKNIFE_BELOW` prompts tell it, or a coefficient is nan, the fit is returned as it is: the gap would be
+            known worse than it is large.
     """
     used = np.isfinite(fit.alpha)
-    if math.isnan(inflation) or np.isnan(fit.beta).any() or used.sum() < 2:
+    told = used & np.isfinite(inflation)
+    if np.isnan(fit.beta).any() or told.sum() < JACKKNIFE_BELOW:
         return fit
-    between = between_prompts(y, n, x, fit, inflation)
+    known = replace(fit, alpha=np.where(told, fit.alpha, np.nan))
+    between = between_prompts(y, n, x, known, inflation)
     gaps = _gaps(fit, n[used], x, fit.alpha[used])
     if np.isnan(gaps).any() or np.isnan(between.variances).any():
         return fit
@@ -62,11 +64,12 @@ def _gaps(fit: LogitFit, n: FloatArray, x: FloatArray, alpha: FloatArray) -> Flo
 
 def inflation_of(
     y: FloatArray, n: FloatArray, x: FloatArray, fit: LogitFit, half_y: FloatArray, half_n: FloatArray
-) -> float:
-    """Variance of counts over that of independent sentences, at least 1; nan when nothing tells it.
+) -> FloatArray:
+    """(m,) variance of a prompt's counts over that of independent sentences; nan where nothing tells it.
 
-    From what is left of each prompt's cells after effects of its own, or, in a design without a cell to spare, from
-    two halves of its rollouts.
+    From what is left of a prompt's cells after effects of its own, or, in a design without a cell to spare, from two
+    halves of its rollouts. One prompt tells little, but a common value would be wrong where it matters most: prompts
+    with long rollouts vary more and weigh more.
 
     Args:
         y: (m, c) float. Backtracks.
@@ -77,23 +80,31 @@ def inflation_of(
         half_n: (m, c) float. Sentences in every other rollout.
     """
     used = np.isfinite(fit.alpha)
+    found = np.full(len(y), np.nan)
     p = expit(fit.alpha[used, None] + (x @ np.nan_to_num(fit.beta))[None, :])
     y, n, half_y, half_n = (a[used] for a in (y, n, half_y, half_n))
     spare = x.shape[0] - x.shape[1] - 1
-    if spare > 0:
-        design = np.column_stack([np.ones(len(x)), x])
-        w = n * p * (1 - p)
-        information = np.einsum("ic,cq,cr->iqr", w, design, design)
-        sound = (n > 0).all(axis=1) & (np.linalg.cond(information) < 1e9)
-        residual = (y - n * p)[sound]
-        scores = residual @ design
-        own = np.einsum("iq,iqr,ir->i", scores, np.linalg.inv(information[sound]), scores)
-        total = float(((residual**2 / w[sound]).sum(axis=1) - own).sum())
-        return max(1.0, total / (spare * int(sound.sum()))) if sound.any() else math.nan
-    other_y, other_n = y - half_y, n - half_n
-    both = (half_n > 0) & (other_n > 0)
-    if not both.any():
-        return math.nan
-    gap = half_y[both] / half_n[both] - other_y[both] / other_n[both]
-    expected = (p * (1 - p))[both] * (1 / half_n[both] + 1 / other_n[both])
-    return max(1.0, float((gap**2).sum() / expected.sum()))
+    found[used] = _from_spare(y, n, p, x, spare) if spare > 0 else _from_halves(y, n, half_y, half_n, p)
+    return found
+
+
+def _from_spare(y: FloatArray, n: FloatArray, p: FloatArray, x: FloatArray, spare: int) -> FloatArray:
+    design = np.column_stack([np.ones(len(x)), x])
+    w = n * p * (1 - p)
+    information = np.einsum("ic,cq,cr->iqr", w, design, design)
+    sound = (n > 0).all(axis=1) & (np.linalg.cond(information) < 1e9)
+    residual = y - n * p
+    scores = (residual @ design)[sound]
+    own = np.einsum("iq,iqr,ir->i", scores, np.linalg.inv(information[sound]), scores)
+    found = np.full(len(y), np.nan)
+    found[sound] = ((residual[sound] ** 2 / w[sound]).sum(axis=1) - own) / spare
+    return found
+
+
+def _from_halves(y: FloatArray, n: FloatArray, half_y: FloatArray, half_n: FloatArray, p: FloatArray) -> FloatArray:
+    rest_y, rest_n = y - half_y, n - half_n
+    both = (half_n > 0) & (rest_n > 0)
+    a, b = np.where(both, half_n, 1.0), np.where(both, rest_n, 1.0)
+    gap = np.where(both, half_y / a - rest_y / b, 0.0)
+    expected = np.where(both, p * (1 - p) * (1 / a + 1 / b), 0.0).sum(axis=1)
+    return np.where(expected > 0, (gap**2).sum(axis=1) / np.where(expected > 0, expected, 1.0), np.nan)

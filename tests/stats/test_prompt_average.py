@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 
@@ -29,7 +27,7 @@ def expected(tau: float, m: int = 4000, n: float = 1e4) -> tuple[FloatArray, Flo
 def both(tau: float) -> tuple[LogitFit, LogitFit]:
     y, n = expected(tau)
     fit = fit_logit(y, n, X)
-    return fit, prompt_average(fit, y, n, X, 1.0)
+    return fit, prompt_average(fit, y, n, X, np.ones(len(y)))
 
 
 def test_the_mean_over_prompts_is_nearer_than_the_common_effect() -> None:
@@ -49,8 +47,9 @@ def test_prompts_that_do_not_differ_change_nothing() -> None:
 def test_without_a_scale_of_noise_the_fit_stays() -> None:
     y, n = expected(0.5, m=50)
     fit = fit_logit(y, n, X)
-    assert prompt_average(fit, y, n, X, math.nan) is fit
-    assert math.isnan(inflation_of(y, n, X, fit, y, n))
+    unknown = inflation_of(y, n, X, fit, y, n)
+    assert np.isnan(unknown).all()
+    assert prompt_average(fit, y, n, X, unknown) is fit
 
 
 @pytest.mark.parametrize("k", [2, 3])
@@ -65,4 +64,4 @@ def test_the_scale_of_noise_comes_from_spare_cells_or_from_halves(k: int, rho: f
     y, n = halves.sum(axis=2), np.full(shape[:2], 2.0 * size)
     fit = fit_logit(y, n, x)
     found = inflation_of(y, n, x, fit, halves[..., 0], n / 2)
-    assert found == pytest.approx(1 + rho * (size - 1), rel=0.12)
+    assert found.mean() == pytest.approx(1 + rho * (size - 1), rel=0.12)
