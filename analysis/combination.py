@@ -5,14 +5,14 @@ on log-odds from a factorial, and the dose of one direction that the pair is equ
 frozen rule and controls turn them into one verdict: additive, synergy, antagonism, threshold pooling,
 independent causes, norm only, redundant, undetermined or invalid. Prediction: none; every one of them is possible.
 
+    multidir run analysis/combination --prompts runs/data/prompts/... --directions runs/train/causes/...
     multidir run analysis/combination --outcomes outcomes.parquet
 
-The table has one row per rollout: prompt, rollout, one column dose_NAME per direction, sentences, backtracks, and if
-you have them loop, coherent, split, category, model and control (multidir/experiments/outcomes_table.py says how
-each is written). Run every direction alone at a, 1.41 a, 2 a and 2.83 a, all combinations at a, and nothing at 0,
-on the same prompts; and 20 random pairs with control = random:1 to random:20.
+With a model pair, a dose is found for every direction on problems of its own, logit biases whose answer is known are
+read first, and then the directions with all controls. With --outcomes nothing is run: the table has one row per
+rollout, and multidir/experiments/outcomes_table.py says which columns and cells.
 
-Writes pairs.csv, ladders.csv, moebius.csv, controls.csv, cells.csv, verdicts.json, figures. Seconds.
+Writes outcomes, pairs, ladders, moebius, controls and cells as tables, verdicts.json, figures. Seconds for a table.
 """
 
 from __future__ import annotations
@@ -22,8 +22,11 @@ from pathlib import Path
 
 from multidir.config import Compute
 from multidir.errors import ConfigError
+from multidir.experiments.combination_design import Size
 from multidir.experiments.combination_rules import CombinationRules
+from multidir.experiments.settings import Scoring
 from multidir.recipes.stage import open_stage
+from multidir.records.pair import TINY, Pair
 
 
 @dataclass(frozen=True)
@@ -31,7 +34,23 @@ class Science:
     """What changes numbers."""
 
     split: str = "confirm"
-    """Rows to read when the table has a column `split`."""
+    """Problems to measure on; of a table with a column `split`, the rows to read."""
+    calibrate: str = "calibrate"
+    """Split of the problems on which doses are found."""
+    names: tuple[str, ...] = ()
+    """Directions to combine; none given: all of the set."""
+    scope: str = "generated"
+    """Where the residual stream is edited."""
+    grid: tuple[float, ...] = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
+    """Doses that calibration tries, relative to the mean residual norm."""
+    words: tuple[str, ...] = ("wait", "hmm")
+    """With which a sentence of the behaviour begins: what known answers push, and what `next` asks for."""
+    max_new_tokens: int = 300
+    """Length limit of texts, in tokens."""
+    scoring: Scoring = field(default_factory=Scoring)
+    """How texts are scored."""
+    size: Size = field(default_factory=Size)
+    """How much of the protocol is run."""
     rules: CombinationRules = field(default_factory=CombinationRules)
     """What counts as a claim."""
     draws: int = 2000
@@ -39,40 +58,53 @@ class Science:
     shuffles: int = 100
     """Tables with shuffled cells, as a control."""
     seed: int = 0
-    """Seed of the resampling and the shuffling."""
+    """Seed of texts, random vectors, resampling and shuffling."""
+
+    @property
+    def rollouts(self) -> int:
+        """Texts per problem and cell."""
+        return self.size.rollouts
 
 
 @dataclass(frozen=True)
 class Config:
     """Settings of this recipe."""
 
+    prompts: Path | None = None
+    """Run folder of data/prompts, with a split for calibration."""
+    directions: Path | None = None
+    """Run folder of the directions, with the norms that doses are relative to."""
     outcomes: Path | None = None
-    """Table of outcomes, .parquet or .csv."""
+    """Table of outcomes, .parquet or .csv, in place of the two."""
     cosines: Path | None = None
-    """How the directions lie to each other: .csv with first, second, cosine, or a directions.safetensors."""
+    """How a table's directions lie to each other: .csv with first, second, cosine, or a directions.safetensors."""
+    pair: Pair = TINY
+    """Not looked at when there is a table."""
     science: Science = field(default_factory=Science)
     compute: Compute = field(default_factory=Compute)
 
 
 def main(cfg: Config) -> Path:
-    """Analyse the table and return the run folder."""
-    if cfg.outcomes is None:
+    """Measure where there is no table, analyse, and return the run folder."""
+    study = cfg.prompts is not None and cfg.directions is not None
+    if study == (cfg.outcomes is not None):
         raise ConfigError(
-            "analysis/combination needs --outcomes FILE.parquet or FILE.csv, one row per rollout with prompt, rollout, "
-            "dose_NAME for each direction, sentences and backtracks; --help says more"
+            "analysis/combination needs either --prompts and --directions, to measure on a model pair, or "
+            "--outcomes FILE.parquet or FILE.csv, one row per rollout; --help says more"
         )
-    run = open_stage(cfg, "analysis/combination")
+    run = open_stage(cfg, "analysis/combination", skip=() if study else ("pair",))
     if run.complete:
         return run.path
-    from multidir.experiments.combination_run import combination_results, read_cosines
-    from multidir.experiments.outcomes_table import direction_names, read_outcomes
+    from multidir.experiments.combination_run import table_results
+    from multidir.experiments.combination_study import study_results
     from multidir.experiments.results import save_results
     from multidir.report.run_figures import save_figures
 
     with run:
-        frame = read_outcomes(cfg.outcomes)
-        cosines = read_cosines(cfg.cosines, direction_names(frame)) if cfg.cosines else None
-        save_results(run, combination_results(frame, cfg.science, cosines))
+        results, frame = (
+            study_results(cfg, run.file) if study else table_results(cfg.outcomes, cfg.cosines, cfg.science)
+        )
+        save_results(run, results)
         frame.to_parquet(run.file("outcomes.parquet"), index=False)
         save_figures(run, "analysis/combination")
     return run.path

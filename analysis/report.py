@@ -10,7 +10,7 @@ Writes report.html. Seconds.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from multidir.config import Compute
@@ -31,7 +31,7 @@ class Science:
 
 @dataclass(frozen=True)
 class Config:
-    """Settings of this recipe; every run folder may be left out."""
+    """Settings of this recipe; every run folder may be left out. The page has them in this order."""
 
     prompts: Path | None = None
     """Run folder of data/prompts."""
@@ -57,14 +57,14 @@ class Config:
     """Run folder of train/probes."""
     density: Path | None = None
     """Run folder of analysis/density."""
-    offsets: Path | None = None
-    """Run folder of analysis/offsets."""
-    steering: Path | None = None
-    """Run folder of analysis/steering."""
     dictionaries: Path | None = None
     """Run folder of train/sae."""
     candidates: Path | None = None
     """Run folder of train/candidates."""
+    offsets: Path | None = None
+    """Run folder of analysis/offsets."""
+    steering: Path | None = None
+    """Run folder of analysis/steering."""
     ablation: Path | None = None
     """Run folder of analysis/ablation."""
     paper: Path | None = None
@@ -86,11 +86,8 @@ def main(cfg: Config) -> Path:
 
     with run:
         s = cfg.science
-        made = (cfg.prompts, cfg.traces, cfg.labels, cfg.agreement, cfg.causes, cfg.activations)
-        read = (cfg.directions, cfg.geometry, cfg.lens, cfg.separation, cfg.probes, cfg.density)
-        found = (cfg.dictionaries, cfg.candidates, cfg.ablation)
-        steered = (cfg.offsets, cfg.steering, cfg.paper, cfg.combination)
-        runs = [path for path in (*made, *read, *found, *steered) if path is not None]
+        given = (getattr(cfg, each.name) for each in fields(cfg))
+        runs = [path for path in given if isinstance(path, Path)]
         page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions())
         write_page(page, run.file("report.html"))
         run.note(headline=f"{summary(page)} The report: {run.file('report.html')}")

@@ -4,14 +4,58 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Literal
 
 import numpy as np
 
+from multidir.errors import ConfigError
 from multidir.stats.factorial import design
 from multidir.types import FloatArray
 
 LADDER = (1.0, 2**0.5, 2.0, 2 * 2**0.5)
 """Rungs of a dose ladder, as multiples of a direction's own dose."""
+
+
+@dataclass(frozen=True)
+class Size:
+    """How much of the protocol is run; the defaults are all of it."""
+
+    outcome: Literal["rollouts", "next"] = "rollouts"
+    """`rollouts`: whole texts, sentence by sentence. `next`: how unsteered texts go on after each of their sentences
+    when they are read with the edits; whole texts only of the cells whose loops and coherence are looked at."""
+    prompts: int = 0
+    """Prompts of the split, evenly spaced; 0: all."""
+    rollouts: int = 4
+    """Texts, or draws of the next sentence, per prompt and cell."""
+    n_random: int = 20
+    """Pairs of random vectors."""
+    base: bool = True
+    """Run the factorial on the base model too."""
+
+    def __post_init__(self) -> None:
+        """Refuse a study of nothing."""
+        if self.rollouts < 1 or self.n_random < 0 or self.prompts < 0:
+            raise ConfigError(
+                f"--rollouts is {self.rollouts}, --prompts {self.prompts}, --n-random {self.n_random}; "
+                "they are at least 1, 0 and 0"
+            )
+
+    def reduced(self, prompts: int) -> str:
+        """What is less than the protocol asks for, in one sentence; empty when nothing is.
+
+        Args:
+            prompts: That were run.
+        """
+        less = [f"{prompts} prompts instead of 100"] if prompts < 100 else []
+        if self.outcome == "next":
+            less.append("the sentence after fixed texts instead of whole rollouts")
+        elif self.rollouts < 4:
+            less.append(f"{self.rollouts} of 4 rollouts")
+        if self.n_random < 20:
+            less.append(f"{self.n_random} of 20 random pairs")
+        if not self.base:
+            less.append("no base model")
+        return f"Reduced design: {', '.join(less)}." if less else ""
 
 
 @dataclass(frozen=True, eq=False)

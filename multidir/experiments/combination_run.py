@@ -21,7 +21,7 @@ from multidir.experiments.combination_tables import (
 from multidir.experiments.combination_words import headline, pair_verdict
 from multidir.experiments.counting import count
 from multidir.experiments.group_contrast import group_table
-from multidir.experiments.outcomes_table import check_outcomes
+from multidir.experiments.outcomes_table import check_outcomes, direction_names, read_outcomes
 from multidir.experiments.prediction import prediction_table
 from multidir.experiments.results import Results
 from multidir.store.directions import load_directions
@@ -32,6 +32,19 @@ class Science(Settings, Protocol):
 
     @property
     def split(self) -> str: ...  # noqa: D102
+
+
+def table_results(outcomes: Path, cosines: Path | None, science: Science) -> tuple[Results, pd.DataFrame]:
+    """The results of a table that somebody brings, and the table.
+
+    Args:
+        outcomes: `.parquet` or `.csv`.
+        cosines: As `read_cosines`, where there are any.
+        science: Rules, split, resamples, seed.
+    """
+    frame = read_outcomes(outcomes)
+    known = read_cosines(cosines, direction_names(frame)) if cosines else None
+    return combination_results(frame, science, known), frame
 
 
 def combination_results(frame: pd.DataFrame, science: Science, cosines: Cosines | None = None) -> Results:

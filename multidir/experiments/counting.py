@@ -46,7 +46,9 @@ def count(table: pd.DataFrame) -> Counted:
     known = table["sentences"].notna()
     flags = [f for f in ("loop", "coherent") if table[f].notna().any()]
     for flag in flags:
-        known &= table[flag].notna()
+        # a control whose loops nobody looked at is counted all the same; a rollout that could not be judged is not
+        looked_at = table.groupby(["model", "control"])[flag].transform("count") > 0
+        known &= table[flag].notna() | ~looked_at
     scored = table[known & (table["sentences"] > 0)]
     if scored.empty:
         raise DesignError(f"none of {len(table)} rollouts was scored, so there is nothing to estimate")

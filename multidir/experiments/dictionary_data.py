@@ -60,7 +60,9 @@ class Data:
 
 
 def jobs_of(choice: DictionaryChoice, d: int) -> list[Job]:
-    """Every combination of site, model, architecture, width, k and seed; a crosscoder reads both models.
+    """Every combination of site, model, architecture, width, k and seed, each once.
+
+    A crosscoder reads both models, and `standard` knows no k: its sparsity comes from the weight of its loss.
 
     Raises:
         ConfigError: sizes that contradict each other.
@@ -69,6 +71,8 @@ def jobs_of(choice: DictionaryChoice, d: int) -> list[Job]:
     for site, role, arch, width, k, seed in product(
         choice.site, choice.model, choice.arch, choice.width, choice.k, choice.seed
     ):
+        if arch == "standard" and k != choice.k[0]:
+            continue
         roles: tuple[Role, ...] = ("base", "reasoning") if arch == "crosscoder" else (role,)
         nested = tuple(width // part for part in NESTED) if arch == "matryoshka" else ()
         spec = DictionarySpec(arch, d * len(roles), width, k, seed, nested)

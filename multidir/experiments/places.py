@@ -51,7 +51,7 @@ class Places:
         """
         rows = store.rows(role, site, self.rows.ravel()).reshape(*self.rows.shape, -1)
         found: FloatArray = rows.mean(axis=1, dtype=np.float64)
-        bad: BoolArray = np.logical_not(np.isfinite(found).all(axis=1))
+        bad: BoolArray = np.asarray(~np.isfinite(found).all(axis=1))
         if bad.any():
             raise DesignError(
                 f"{int(bad.sum())} of {len(bad)} windows of {role} {site} hold nan or infinities, the first in trace "

@@ -26,7 +26,8 @@ from multidir.models.sampling import Sampling
 from multidir.records.outcome import Condition, Outcome
 from multidir.records.text import Sentence, Trace
 from multidir.stats.proportions import ratio_of_sums
-from multidir.tuning.finetune import Tuning, finetune
+from multidir.tuning.finetune import finetune
+from multidir.tuning.settings import Tuning
 from multidir.tuning.stretches import Stretches
 from multidir.types import FloatArray, Role
 
@@ -130,7 +131,7 @@ def check_tokens(lm: LanguageModel, traces: Sequence[Trace]) -> None:
 
 def held_out_losses(lm: LanguageModel, traces: Sequence[Trace]) -> tuple[FloatArray, FloatArray]:
     """Summed loss in nats, and number of tokens that it is a sum over, of each trace."""
-    texts = [Generation(trace.token_ids, trace.n_prompt, trace.finished) for trace in traces]
+    texts = [Generation(trace.token_ids, trace.n_prompt, "eos" if trace.finished else "length") for trace in traces]
     tokens = np.array([len(text.new_ids) for text in texts], dtype=np.float64)
     means = np.array([np.nan if mean is None else mean for mean in mean_logprobs(lm, texts)])
     return np.where(tokens > 0, -means * tokens, 0.0), tokens
@@ -191,5 +192,6 @@ def _write(
     """What a model writes by itself about the problems of traces it has not seen."""
     problems = {trace.prompt_id: trace.token_ids[: trace.n_prompt] for trace in traces}
     sampling = Sampling(True, s.write_temperature, s.write_top_p, 0, s.max_new_tokens)
-    bench = Bench(lm, list(problems.items()), {}, scorer, sampling, s.rollouts, s.seed, compute.batch_rows)
+    rows, loops = compute.batch_rows, s.scoring.loops
+    bench = Bench(lm, list(problems.items()), {}, scorer, sampling, s.rollouts, s.seed, rows, loops)
     return run_conditions(bench, {Condition(lm.role, "none", 0.0): None}, file)

@@ -80,7 +80,7 @@ class DictionaryChoice:
     width: tuple[int, ...] = (4096,)
     """Latents."""
     k: tuple[int, ...] = (32,)
-    """Active latents per token."""
+    """Active latents per token; `standard` has no such number and is trained once, under the first one's name."""
     seed: tuple[int, ...] = (0,)
     """Seeds of the initial weights."""
     training: Training = field(default_factory=lambda: Training(steps=2000, batch=4096, warmup=100, sparsity=0.05))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from multidir.store.runs import Run, open_run, read_manifest
 log = logging.getLogger("multidir")
 
 
-def open_stage(cfg: Any, recipe: str, inputs: Mapping[str, Path] | None = None) -> Run:
+def open_stage(cfg: Any, recipe: str, inputs: Mapping[str, Path] | None = None, skip: Collection[str] = ()) -> Run:
     """The run folder of this recipe for these settings and inputs: an earlier one when there is one.
 
     Fields of the config that are paths are its inputs and enter the hash by their content; so do the models
-    of a `pair`. `science` is hashed as it stands, `compute` is not. `inputs` are further files, by name.
+    of a `pair`. `science` is hashed as it stands, `compute` is not. `inputs` are further files, by name; `skip`
+    are fields that this run does not look at.
 
     Raises:
         ConfigError: an input is missing or unfinished.
@@ -34,6 +35,8 @@ def open_stage(cfg: Any, recipe: str, inputs: Mapping[str, Path] | None = None) 
     config: dict[str, Any] = {}
     for field in dataclasses.fields(cfg):
         value = getattr(cfg, field.name)
+        if field.name in skip:
+            continue
         if isinstance(value, Pair):
             found |= pair_inputs(value)
         if isinstance(value, Path):

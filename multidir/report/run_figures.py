@@ -21,6 +21,7 @@ _TRAINED: tuple[tuple[str, Draw], ...] = (
 )
 
 FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
+    "train/reasoner": (("loss.csv", figures.reasoner_loss),),
     "train/candidates": (("candidates.csv", figures.candidate_effects), ("agreement.csv", figures.rank_agreement)),
     "analysis/ablation": (
         ("texts.csv", figures.ablation_texts),
@@ -29,7 +30,6 @@ FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
         ("probes.csv", figures.ablation_probes),
         ("damage.csv", figures.ablation_screen),
     ),
-    "train/reasoner": (("loss.csv", figures.reasoner_loss),),
     "train/directions": (("directions.csv", figures.direction_geometry),),
     "analysis/agreement": (
         ("confusion.csv", figures.confusion_matrix),

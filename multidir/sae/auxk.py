@@ -32,9 +32,9 @@ def add_auxk(work: Work, error: Tensor, dead: Tensor) -> Tensor:
     wanted = work.training.aux_k or max(1, work.spec.d // 2)
     weights, scale = work.weights, work.training.aux * min(1.0, len(dead) / wanted)
     active, dec = _largest(work.pre.index_select(1, dead), min(wanted, len(dead))), weights.dec[dead]
-    loss, up = mean_square(active.decode(dec).add_(error))
+    loss, up = mean_square(work, active.decode(dec).add_(error))
     up *= scale
-    slopes = active.products(up, dec)
+    slopes = active.kept(active.products(up, dec))
     if weights.dec.grad is not None and weights.enc.grad is not None and weights.enc_bias.grad is not None:
         weights.dec.grad.index_add_(0, dead, active.outer(active.values, up))
         weights.enc.grad.index_add_(0, dead, active.outer(slopes, work.centred))

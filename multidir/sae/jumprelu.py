@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from multidir.sae.active import Active
+from multidir.sae.rowwise import by_rows
 from multidir.sae.select import where
-from multidir.sae.step import Found, Work, in_full, mean_square, reconstruct, set_gradients
+from multidir.sae.step import Found, Work, add_gradient, add_gradients, in_full, mean_square, reconstruct
 
 
 def _threshold(work: Work) -> Tensor:
@@ -30,24 +31,27 @@ def select(work: Work) -> Active:
     return in_full(work, where(work.pre > _threshold(work), work.pre))
 
 
-def step(work: Work) -> Found:
-    """Reconstruction and L0 loss with their gradients."""
+def _part(work: Work, near: Active) -> Found:
+    """Reconstruction and L0 loss with their gradients, from latents that are active or just below their threshold."""
     threshold, width = _threshold(work), work.training.bandwidth
-    near = in_full(work, where(work.pre > threshold - width / 2, work.pre))
+    near = in_full(work, near)
     above = near.values - near.per_latent(threshold)
     on = near.kept(above > 0)
-    window = near.kept((above.abs() < width / 2).to(work.pre.dtype)).div_(width)
+    window = near.kept(above.abs() < width / 2)
     near.values = near.values * on
     error = reconstruct(work, near)
-    loss, up = mean_square(error)
+    loss, up = mean_square(work, error)
     l0 = _rows_of(near, on, len(error))
     weight, k = work.training.sparsity * work.warm, work.k
-    per_latent = weight * 4 / k * (l0 - k) / len(error)
+    per_latent = weight * 4 / k * (l0 - k) / work.batch
     products = near.products(up, work.weights.dec)
     felt = (near.per_latent(threshold) * products).add_(near.per_row(per_latent)).mul_(window)
-    threshold.grad = -near.sums(felt)
-    set_gradients(work, near, up, products.mul_(on))
-    return Found(loss + weight * 2 / k * (l0 - k).square().mean(), error, near)
+    add_gradient(threshold, near.sums(felt).div_(-width))
+    add_gradients(work, near, up, products.mul_(on))
+    return Found.of(loss + weight * 2 / k * (l0 - k).square().sum() / work.batch, error, near)
+
+
+step = by_rows(lambda work: _threshold(work) - work.training.bandwidth / 2, _part)
 
 
 def _rows_of(active: Active, on: Tensor, b: int) -> Tensor:

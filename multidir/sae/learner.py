@@ -108,6 +108,7 @@ class Learner:
             ConfigError: rows of another width.
         """
         work = self._work(x)
+        self.weights.forget_gradients()
         found = STEPS[self.spec.architecture](work)
         loss = found.loss
         dead = self.dead.nonzero().squeeze(1) if self.training.aux else self.idle[:0]
@@ -115,11 +116,12 @@ class Learner:
             loss = loss + add_auxk(work, found.error, dead)
         finish_decoder_bias(self.weights)
         self.optimiser.step(rate(self.training, self.steps), self.group)
-        fired = self.group.anywhere(found.active.fired())
+        fired = self.group.anywhere(found.fired)
         self.idle += len(x) * self.group.size
         self.idle[fired] = 0
         self.steps += 1
-        return _seen(loss, found.error, x, found.active)
+        spread = (x - x.mean(0)).square().sum()
+        return Seen(loss, found.error.square().sum() / spread, found.count / len(x))
 
     @torch.no_grad()
     def reconstruction(self, x: Tensor) -> tuple[Tensor, Active]:
@@ -139,7 +141,7 @@ class Learner:
             k = active_latents(self.training, self.steps, k, self.spec.width)
         pre = self._encode(centred)
         ramp, rounded = warm(self.training, self.steps), self.compute != x.dtype
-        return Work(weights, self.spec, self.training, x, centred, pre, k, ramp, rounded)
+        return Work(weights, self.spec, self.training, x, centred, pre, k, ramp, len(x), rounded)
 
     def _encode(self, centred: Tensor) -> Tensor:
         """(b, f) pre-activations; the same memory every time, because fresh pages cost a tenth of the product."""
@@ -163,9 +165,3 @@ class Learner:
         self.idle.copy_(state["idle"])
         self.optimiser.resume(state)
         self.steps = steps
-
-
-def _seen(loss: Tensor, error: Tensor, x: Tensor, active: Active) -> Seen:
-    spread = (x - x.mean(0)).square().sum()
-    count = torch.count_nonzero(active.values > 0)
-    return Seen(loss, error.square().sum() / spread, count / len(x))

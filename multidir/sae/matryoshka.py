@@ -29,7 +29,7 @@ def step(work: Work) -> Found:
     running, losses, ups = work.weights.dec_bias - work.x, [], []
     for (first, last), (part, _) in zip(edges, parts, strict=True):
         running = running + part.decode(weights.dec[first:last])
-        loss, up = mean_square(running)
+        loss, up = mean_square(work, running)
         losses.append(loss)
         ups.append(up)
     slopes, dec_grad = torch.empty_like(active.values), torch.empty_like(weights.dec)
@@ -42,4 +42,4 @@ def step(work: Work) -> Found:
     weights.enc.grad = active.outer(slopes, work.centred)
     weights.enc_bias.grad = active.sums(slopes)
     weights.dec_bias.grad = up.sum(0)
-    return Found(torch.stack(losses).sum(), running, active)
+    return Found.of(torch.stack(losses).sum(), running, active)

@@ -8,9 +8,10 @@ slopes = d loss / d pre                          at active latents only; everywh
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from multidir.sae.active import Active
@@ -35,6 +36,8 @@ class Work:
     """Active latents per row at this step."""
     warm: float
     """How far the sparsity warm-up has come, from 0 to 1."""
+    batch: int
+    """Rows of the whole batch, by which losses are averaged; `x` may be a part of it."""
     rounded: bool = False
     """Whether pre-activations come from a product in a lower precision than the weights have."""
 
@@ -47,14 +50,28 @@ class Found:
     """Scalar: everything that was differentiated."""
     error: Tensor
     """(b, d): reconstruction minus x."""
-    active: Active
+    fired: Tensor
+    """(f,) bool: latents that are active on some row."""
+    count: Tensor
+    """Scalar: active latents, summed over rows."""
+
+    @classmethod
+    def of(cls, loss: Tensor, error: Tensor, active: Active) -> Found:
+        """What a selection led to."""
+        return cls(loss, error, active.fired(), torch.count_nonzero(active.values > 0))
+
+    @classmethod
+    def together(cls, parts: Sequence[Found]) -> Found:
+        """What the parts of a batch led to, in their order."""
+        losses, errors, fired, counts = zip(*((p.loss, p.error, p.fired, p.count) for p in parts), strict=True)
+        return cls(sum(losses), torch.cat(errors), torch.stack(fired).any(0), sum(counts))
 
 
 Select = Callable[[Work], Active]
 """From pre-activations to active latents."""
 
 Step = Callable[[Work], Found]
-"""Sets the gradients of all weights and says what it found."""
+"""Sets the gradients of all weights, which have none before, and says what it found."""
 
 
 def in_full(work: Work, active: Active) -> Active:
@@ -79,13 +96,13 @@ def reconstruct(work: Work, active: Active) -> Tensor:
     return active.decode(work.weights.dec).add_(work.weights.dec_bias).sub_(work.x)
 
 
-def mean_square(error: Tensor) -> tuple[Tensor, Tensor]:
-    """Squared error per row, summed over channels and averaged over rows; and its gradient (b, d)."""
-    return error.square().sum() / len(error), error * (2 / len(error))
+def mean_square(work: Work, error: Tensor) -> tuple[Tensor, Tensor]:
+    """Squared error per row, summed over channels and averaged over the batch; and its gradient (b, d)."""
+    return error.square().sum() / work.batch, error * (2 / work.batch)
 
 
-def set_gradients(work: Work, active: Active, up: Tensor, slopes: Tensor) -> None:
-    """Gradients of a reconstruction from active latents; the encoder's share of the decoder bias comes last.
+def add_gradients(work: Work, active: Active, up: Tensor, slopes: Tensor) -> None:
+    """Add gradients of a reconstruction from active latents; the encoder's share of the decoder bias comes last.
 
     Args:
         work: the batch.
@@ -94,10 +111,15 @@ def set_gradients(work: Work, active: Active, up: Tensor, slopes: Tensor) -> Non
         slopes: derivative by the pre-activations, in the layout of the activations.
     """
     weights = work.weights
-    weights.dec.grad = active.outer(active.values, up)
-    weights.enc.grad = active.outer(slopes, work.centred)
-    weights.enc_bias.grad = active.sums(slopes)
-    weights.dec_bias.grad = up.sum(0)
+    weights.dec.grad = active.outer(active.values, up, weights.dec.grad)
+    weights.enc.grad = active.outer(slopes, work.centred, weights.enc.grad)
+    add_gradient(weights.enc_bias, active.sums(slopes))
+    add_gradient(weights.dec_bias, up.sum(0))
+
+
+def add_gradient(parameter: Tensor, part: Tensor) -> None:
+    """Add to the gradient of a parameter; to zero when it has none."""
+    parameter.grad = part if parameter.grad is None else parameter.grad.add_(part)
 
 
 def finish_decoder_bias(weights: Weights) -> None:
@@ -116,9 +138,9 @@ def by_selection(select: Select) -> Step:
     def step(work: Work) -> Found:
         active = select(work)
         error = reconstruct(work, active)
-        loss, up = mean_square(error)
+        loss, up = mean_square(work, error)
         slopes = active.products(up, work.weights.dec).mul_(active.values > 0)
-        set_gradients(work, active, up, slopes)
-        return Found(loss, error, active)
+        add_gradients(work, active, up, slopes)
+        return Found.of(loss, error, active)
 
     return step

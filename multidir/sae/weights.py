@@ -40,6 +40,11 @@ class Weights:
         """Bring decoder rows back to length 1."""
         normalize(self.dec, dim=1, out=self.dec)
 
+    def forget_gradients(self) -> None:
+        """Leave no gradient of an earlier step."""
+        for value in self.named().values():
+            value.grad = None
+
     def project(self) -> None:
         """Take out of the decoder's gradient what would only change lengths."""
         grad = self.dec.grad

@@ -99,8 +99,8 @@ def weighted_bootstrap(
 def both_roles(found: Estimate, least: float = -math.inf, most: float = math.inf) -> Estimate:
     """The interval of a cross-validated value, whose clusters train as well as test.
 
-    Resampling held-out scores varies a cluster as a test only. Where there is nothing to learn, training matters exactly
-    as much: what cluster a teaches about b is what b teaches about a, every such pair counts twice, and the variance is
+    Resampling held-out scores varies a cluster as a test only. Where there is nothing to learn, training matters as
+    much: what cluster a teaches about b is what b teaches about a, every such pair counts twice, and the variance is
     double. Where there is much to learn training matters little. The interval is widened by sqrt(2) around the value,
     which is right at chance and cautious above it.
 

@@ -15,14 +15,15 @@ from tests.benchmarks.measure import note
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def peer_python(name: str, requirements: Sequence[str]) -> Path:
+def peer_python(name: str, requirements: Sequence[str], forced: Sequence[str] = ()) -> Path:
     """The interpreter of an environment that holds these packages; takes minutes the first time.
 
     Args:
         name: for the folder.
         requirements: as pip takes them, with exact versions.
+        forced: installed without what they ask for, as some still ask for an older transformers or numpy.
     """
-    digest = hashlib.sha256("\n".join([sys.version, *requirements]).encode()).hexdigest()[:8]
+    digest = hashlib.sha256("\n".join([sys.version, *requirements, *forced]).encode()).hexdigest()[:8]
     named = os.environ.get("MULTIDIR_CACHE")
     base = Path(named) if named else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "multidir"
     folder = base / "peers" / f"{name}-{digest}"
@@ -32,6 +33,9 @@ def peer_python(name: str, requirements: Sequence[str]) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", *requirements], check=True, stdout=sys.stderr)
+        if forced:
+            command = [str(python), "-m", "pip", "install", "--quiet", "--no-deps", *forced]
+            subprocess.run(command, check=True, stdout=sys.stderr)
         done.touch()
     return python
 

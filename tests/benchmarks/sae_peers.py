@@ -29,7 +29,7 @@ Trainer = tuple[Callable[[int, torch.Tensor], object], Callable[[torch.Tensor], 
 """From (step, batch) to one training step, and from rows to their reconstruction and activations."""
 
 
-def multidir(arch: str, data: torch.Tensor, s: dict[str, Any]) -> Trainer:
+def learner_of(arch: str, data: torch.Tensor, s: dict[str, Any]) -> Any:
     from multidir.sae.learner import Learner
     from multidir.sae.spec import DictionarySpec, Training
 
@@ -40,6 +40,13 @@ def multidir(arch: str, data: torch.Tensor, s: dict[str, Any]) -> Trainer:
     )
     learner = Learner(spec, training, data[: s["batch"]], data[: s["batch"]].mean(0))
     learner.idle += s["idle"]
+    if learner.weights.threshold is not None and s["threshold"] is not None:
+        learner.weights.threshold.data.fill_(s["threshold"])
+    return learner
+
+
+def multidir(arch: str, data: torch.Tensor, s: dict[str, Any]) -> Trainer:
+    learner = learner_of(arch, data, s)
 
     def reconstruct(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         found, active = learner.reconstruction(x)
@@ -65,6 +72,11 @@ def sae_lens(arch: str, data: torch.Tensor, s: dict[str, Any], sparse: bool = Fa
         options = {"jumprelu_sparsity_loss_mode": "quadratic", "target_l0": float(s["k"]), "jumprelu_bandwidth": 0.1}
         options["l0_coefficient"] = s["sparsity"]
     sae = kind(config(d_in=data.shape[1], d_sae=s["width"], **options))
+    if arch == "jumprelu":  # two trainers that follow a sparsity loss compare from one start only
+        ours = learner_of(arch, data, s).weights
+        start = {"W_enc": ours.enc.T, "b_enc": ours.enc_bias, "W_dec": ours.dec, "b_dec": ours.dec_bias}
+        for name, value in {**start, "threshold": ours.threshold}.items():
+            getattr(sae, name).data.copy_(value.detach())
     trainer = SAETrainer(
         cfg=SAETrainerConfig(
             n_checkpoints=0,

@@ -112,5 +112,5 @@ def test_a_bad_table_is_one_sentence_and_exit_1(text: str, message: str, tmp_pat
 
 def test_without_outcomes_it_says_what_it_needs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "analysis/combination", "--runs", str(tmp_path)]) == 1
-    assert "analysis/combination needs --outcomes FILE.parquet or FILE.csv" in capsys.readouterr().err
+    assert "needs either --prompts and --directions" in capsys.readouterr().err
     assert main(["run", "analysis/power", "--pilot", "nowhere.csv", "--runs", str(tmp_path)]) == 1

@@ -11,6 +11,8 @@ import pytest
 from multidir.cli import main
 from multidir.config import Compute
 from multidir.experiments.activations import capture_store
+from multidir.experiments.dictionary_data import jobs_of
+from multidir.experiments.settings import DictionaryChoice
 from multidir.models.align import decode_text
 from multidir.models.load import load_model
 from multidir.organism.corpus import Mixture, base_document
@@ -60,6 +62,16 @@ def test_every_dictionary_is_a_folder_with_its_origin(place: Path) -> None:
     both = read_folder(run / "base-reasoning-L2.resid_post-crosscoder-w64-k4-s0")
     assert both.d == 32
     assert both.facts["model_name"] == "the/base + the/reasoning"
+
+
+def test_every_combination_is_trained_once() -> None:
+    """`standard` knows no k and a crosscoder no model: two dictionaries that are the same would look like evidence."""
+    choice = DictionaryChoice(
+        arch=("topk", "standard", "crosscoder"), k=(4, 8), width=(64,), model=("base", "reasoning")
+    )
+    names = [job.name for job in jobs_of(choice, 16)]
+    assert len(names) == len(set(names)) == 4 + 2 + 2
+    assert sum("standard" in name for name in names) == 2
 
 
 def test_show_says_what_a_dictionary_is(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from multidir.cli import main
@@ -45,7 +46,7 @@ def test_it_ends_in_a_report_that_needs_no_network(study: Path) -> None:
 
 def test_every_stage_is_complete_and_verifies(study: Path, capsys: pytest.CaptureFixture[str]) -> None:
     manifests = list(study.glob("*/*/*/manifest.json"))
-    assert len(manifests) == 18
+    assert len(manifests) == len(load_preset(PRESET).stages)
     for manifest in manifests:
         assert json.loads(manifest.read_text())["status"] == "complete"
         assert main(["verify", str(manifest.parent)]) == 0
@@ -70,7 +71,8 @@ def outcomes(runs: Path, recipe: str) -> dict[tuple[str, ...], tuple[str, int]]:
 def test_killed_at_any_moment_it_goes_on_and_ends_the_same(study: Path, tmp_path: Path) -> None:
     """Kill -9 whenever a stage has begun to write, and compare with the study that was never interrupted.
 
-    The other batch size makes it a test of that as well: neither interruptions nor batches change a text.
+    The other batch size makes it a test of that as well: neither interruptions nor batches change a text. They change
+    the last bits of log-probabilities and divergences, which other rows are computed beside.
     """
     command = [*COMMAND, "--runs", str(tmp_path), "--batch-rows", "19"]
     for awaited in ("data/traces/*/traces.jsonl", "data/activations/*/store/*", "analysis/offsets/*/outcomes.jsonl"):
@@ -86,7 +88,7 @@ def test_killed_at_any_moment_it_goes_on_and_ends_the_same(study: Path, tmp_path
         assert outcomes(tmp_path, recipe) == outcomes(study, recipe)
     for table in ("analysis/steering/*/cells.csv", "train/directions/*/directions.csv"):
         (mine,), (theirs,) = tmp_path.glob(table), study.glob(table)
-        assert mine.read_text() == theirs.read_text()
+        pd.testing.assert_frame_equal(pd.read_csv(mine), pd.read_csv(theirs), rtol=1e-4, atol=1e-5)
 
 
 def made(capsys: pytest.CaptureFixture[str], recipe: str, *settings: str) -> Path:

@@ -10,6 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from multidir.errors import ConfigError
 from multidir.sae import active as active_module
+from multidir.sae import rowwise
 from multidir.sae.active import SparseActive
 from multidir.sae.architectures import STEPS
 from multidir.sae.auxk import add_auxk
@@ -37,6 +38,7 @@ def jittered(learner: Learner) -> Learner:
 def step_gradients(learner: Learner, x: torch.Tensor, dead: torch.Tensor | None) -> tuple[torch.Tensor, dict]:
     with torch.no_grad():
         work = learner._work(x)
+        learner.weights.forget_gradients()
         found = STEPS[learner.spec.architecture](work)
         loss = found.loss
         if dead is not None:
@@ -56,9 +58,12 @@ def assert_equal_to_dense(learner: Learner, x: torch.Tensor, dead: torch.Tensor 
         assert (mine[name] - expected).abs().max() <= CLOSE * expected.abs().max(), name
 
 
-@pytest.mark.parametrize("layout", ["sparse", "dense"])
+@pytest.mark.parametrize("layout", ["sparse", "dense", "blocks of 16 rows"])
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_gradients_equal_dense_autograd(architecture: str, layout: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if layout.startswith("blocks"):
+        monkeypatch.setattr(rowwise, "LEAST_ROWS", 16)
+        monkeypatch.setattr(rowwise, "BLOCK_VALUES", {"cpu": 1})
     monkeypatch.setitem(active_module.DENSE_FROM, "cpu", 2.0 if layout == "sparse" else 0.0)
     x = sparse_rows(features(30, 16), 50, 3, seed=1)
     assert_equal_to_dense(jittered(learner_of(spec_of(architecture), x)), x)

@@ -169,6 +169,16 @@ def test_a_prompt_is_shared_by_its_tokens_and_its_steering(lm: LanguageModel) ->
     assert keys[1] == keys[4]
 
 
+def test_an_unsteered_row_does_not_inherit_the_steered_prompt_of_its_neighbour(endless: LanguageModel) -> None:
+    """Blocks that are shared by their tokens alone did that; here both run in one batch, in either order."""
+    steered, plain = add(8.0, scope="prompt"), None
+    alone = [generate(endless, [PROMPT], [0], GREEDY, row_edits(endless, [each])) for each in (steered, plain)]
+    assert alone[0] != alone[1]
+    for order in ([steered, plain], [plain, steered]):
+        found = generate(endless, [PROMPT] * 2, [0] * 2, GREEDY, row_edits(endless, order))
+        assert found == [alone[each is plain][0] for each in order]
+
+
 def test_left_padding_does_not_shift_positions(endless: LanguageModel) -> None:
     prompts = [PROMPT, [*PROMPT, *range(20, 60)]]
     padded = generate(endless, prompts, [0, 0], GREEDY, row_edits(endless, [add(3.0)] * 2))

@@ -1,0 +1,124 @@
+"""The next sentence after a fixed text: how likely it is to begin with the behaviour's tokens, under every condition.
+
+Unsteered texts are read with every edit, and after each of their sentences the model is asked how it would go on.
+Nothing is generated, so that hundreds of cells take seconds; but what steering does to the sentences in between, and
+what those do to later ones, does not enter. `draw` turns the probabilities into counts, with the same random
+numbers in all cells of a prompt, as rollouts have the same seeds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy.special import expit
+from tqdm import tqdm
+
+from multidir.annotate.base import Annotator
+from multidir.errors import DesignError
+from multidir.experiments.combination_cells import StudyCell
+from multidir.experiments.labels import label_traces
+from multidir.models.language_model import LanguageModel
+from multidir.models.special import SpecialMap
+from multidir.records.site import Site
+from multidir.records.text import Trace
+from multidir.steer.forced import Context, teacher_forced
+from multidir.steer.sweep import row_seed
+from multidir.store.rows import append_rows, read_rows, repair_tail
+from multidir.types import IntArray
+
+CHUNK = 8
+"""Texts read between two writes to disk."""
+
+
+@dataclass(frozen=True)
+class NextSentences:
+    """What one text would go on with, after each of its sentences, in one cell."""
+
+    key: str
+    """Key of the condition."""
+    prompt_id: str
+    log_odds: tuple[float, ...]
+    """Of the behaviour's tokens, one per sentence."""
+
+    def draw(self, draws: int, seed: int, shift: float = 0.0) -> IntArray:
+        """(draws,) how many sentences would begin with one of the tokens, `shift` added to their log-odds."""
+        rng = np.random.default_rng(row_seed(seed, self.prompt_id, 0))
+        lucky = rng.random((draws, len(self.log_odds))) < expit(np.array(self.log_odds) + shift)
+        return np.asarray(lucky.sum(axis=1), dtype=np.int64)
+
+
+def sentence_ends(lm: LanguageModel, traces: Sequence[Trace], annotator: Annotator) -> dict[str, Context]:
+    """By prompt, a text and the positions that make the first token of each of its sentences.
+
+    Raises:
+        DesignError: no text has a sentence.
+    """
+    found = {}
+    for trace, sentences in zip(traces, label_traces(traces, annotator, lm.tokenizer), strict=True):
+        at = sorted({sentence.token_start - 1 for sentence in sentences if sentence.token_start > trace.n_prompt})
+        if at:
+            found[trace.prompt_id] = Context(trace.token_ids, tuple(at), trace.n_prompt)
+    if not found:
+        raise DesignError(f"none of {len(traces)} unsteered texts has a sentence, so there is nowhere to ask")
+    return found
+
+
+def mapped(contexts: Mapping[str, Context], special: SpecialMap) -> dict[str, Context]:
+    """The same texts for a model with other special tokens."""
+    return {name: Context(tuple(special.apply(c.ids)), c.at, c.n_prompt) for name, c in contexts.items()}
+
+
+def read_next(
+    lm: LanguageModel,
+    contexts: Mapping[str, Context],
+    cells: Sequence[StudyCell],
+    tokens: Sequence[int],
+    mean_norms: Mapping[Site, float],
+    seed: int,
+    batch_tokens: int,
+    file: Path,
+) -> list[NextSentences]:
+    """Ask what is not yet in `file`, and return all of these cells and texts from it.
+
+    Args:
+        contexts: by prompt, from `sentence_ends`.
+        cells: what is done.
+        tokens: ids whose log-odds are asked.
+        mean_norms: by site, for relative doses.
+        seed: for operators that draw.
+        batch_tokens: tokens of a pass.
+        file: results so far.
+    """
+    repair_tail(file)
+    keys = [cell.condition(lm.role).key for cell in cells]
+    wanted = {(key, name) for key in keys for name in contexts}
+    rows = read_rows(file, NextSentences) if file.exists() else []
+    done = {(row.key, row.prompt_id): row for row in rows if (row.key, row.prompt_id) in wanted}
+    todo = [name for name in contexts if any((key, name) not in done for key in keys)]
+    mixtures = [cell.edits or None for cell in cells]
+    with tqdm(total=len(todo), desc=f"{lm.role} model, {len(cells)} conditions", unit="text", mininterval=1) as bar:
+        for first in range(0, len(todo), CHUNK):
+            names = todo[first : first + CHUNK]
+            found = teacher_forced(
+                lm, [contexts[name] for name in names], mixtures, tokens, mean_norms, seed, batch_tokens
+            )
+            made = [
+                NextSentences(key, name, tuple(odds.tolist()))
+                for name, forced in zip(names, found, strict=True)
+                for key, odds in zip(keys, forced.log_odds, strict=True)
+            ]
+            append_rows(file, [row for row in made if (row.key, row.prompt_id) not in done])
+            done |= {(row.key, row.prompt_id): row for row in made}
+            bar.update(len(names))
+    return [done[key, name] for key in keys for name in contexts]
+
+
+def by_cell(found: Iterable[NextSentences]) -> dict[str, list[NextSentences]]:
+    """Results of each cell, by the key of its condition."""
+    cells: dict[str, list[NextSentences]] = {}
+    for row in found:
+        cells.setdefault(row.key, []).append(row)
+    return cells

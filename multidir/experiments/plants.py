@@ -1,0 +1,57 @@
+"""Known answers on the model itself: biases of the behaviour's tokens, in place of directions.
+
+Two knobs A and B of which it is known how they act together: their log-odds are added to those of the tokens with which
+a sentence of the behaviour begins. What the pipeline says of them is what its verdict on real directions is worth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+
+from multidir.experiments.combination_cells import Doses, StudyCell
+from multidir.experiments.combination_design import protocol
+from multidir.experiments.mechanisms import Shift, blocked, gate, linear, pooled
+from multidir.models.language_model import LanguageModel
+
+MECHANISMS: dict[str, Shift] = {
+    "plant:additive": linear,
+    "plant:and": gate,
+    "plant:threshold": pooled,
+    "plant:antagonist": blocked,
+}
+"""By the name of their rows; what each must be read as stands in `combination.PLANTS`."""
+
+
+def plant_cells(k: int) -> list[StudyCell]:
+    """Factorial and ladders of every plant, less the unsteered cell; the first two of k dose columns are its knobs."""
+    doses = [tuple(map(float, row)) + (0.0,) * (k - 2) for row in protocol(2).doses if row.any()]
+    return [StudyCell(name, row) for name in MECHANISMS for row in doses]
+
+
+def shift(control: str, doses: Doses) -> float:
+    """Log-odds that a plant adds to the behaviour's tokens in a cell; 0 for what is no plant."""
+    if control not in MECHANISMS:
+        return 0.0
+    a, b = (np.array(dose) for dose in doses[:2])
+    return float(MECHANISMS[control](a, b, np.array(0.0)))
+
+
+@contextmanager
+def biased(lm: LanguageModel, tokens: Sequence[int], size: float) -> Iterator[None]:
+    """Inside the `with`, the logits of these tokens are larger by `size` at every position."""
+    model: Any = lm.model
+    index = torch.tensor(list(tokens), device=lm.device)
+
+    def raise_them(_module: torch.nn.Module, _args: Any, logits: torch.Tensor) -> torch.Tensor:
+        return logits.index_add(-1, index, logits.new_full((*logits.shape[:-1], len(index)), size))
+
+    handle = model.get_output_embeddings().register_forward_hook(raise_them)
+    try:
+        yield
+    finally:
+        handle.remove()
