@@ -245,7 +245,7 @@ class AblationChoice:
     rollouts: int = 1
     """Texts per problem and arm."""
     null_prompts: int = 40
-    """Problems on which every random ablation is run."""
+    """Problems on which each random ablation is run, others for others; together they see all."""
     max_new_tokens: int = 300
     """Length limit of a text."""
     scoring: Scoring = field(default_factory=Scoring)
