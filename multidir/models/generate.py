@@ -23,7 +23,7 @@ from multidir.models.language_model import LanguageModel
 from multidir.models.memory import is_out_of_memory, release, rows_that_fit
 from multidir.models.prefixes import Prefixes
 from multidir.models.sampling import Sampling
-from multidir.models.sharing import Group, Job, count_prompt, fill, missing, plan, start_again
+from multidir.models.sharing import Group, Job, count_prompt, fill, plan, start_again
 from multidir.records.stopping import NO_LOOPS, LoopRule
 
 __all__ = ["Edits", "Generation", "LiveEdits", "RowError", "generate", "stream"]
@@ -109,7 +109,7 @@ class _Engine:
         self.first_step, self.prefixes = FirstStep(self.references), Prefixes(self.lm, self.groups)
         self.waiting = deque(Job(row, g, state) for g in self.groups for state in g.states for row in state.rows)
         self.running: dict[int, Job] = {}
-        self.decoding, self.live = ExitStack(), list[LiveEdits]()
+        self.decoding, self.hooked = ExitStack(), False
         self.batch = self._empty_batch()
 
     def _empty_batch(self) -> Batch:
@@ -135,66 +135,65 @@ class _Engine:
                 else:
                     yield from found
         finally:
-            self.decoding.close()
+            self._unhook()
 
     @torch.inference_mode()
     def _turn(self, limit: int) -> list[tuple[int, Generation]]:
         free = limit - len(self.batch)
         if self.waiting and free >= min(len(self.waiting), max(1, limit // ENTER)):
+            self._unhook()
             self._admit([self.waiting.popleft() for _ in range(min(free, len(self.waiting)))])
+        if not self.hooked:
+            self._hook()
         self.batch.advance()
         return self._retire()
 
     def _admit(self, jobs: Sequence[Job]) -> None:
         """Let rows in: what is missing of their prompts is run first, with the edits of the batch unhooked."""
         self.running |= {job.row: job for job in jobs}
-        stay_hooked = bool(self.batch) and not missing(jobs)
-        if not stay_hooked:
-            self.decoding.close()
-            fill(self.lm, jobs, self.edits)
+        fill(self.lm, jobs, self.edits)
         self.batch.enter([self._entrant(job) for job in jobs])
-        self.prefixes.assign([self.running[row] for row in self.batch.rows])
+        self._assign()  # takes over the prefixes before their groups let them go
         for job in jobs:
             count_prompt(job, self.edits)
-        if not stay_hooked:
-            self._hook()
-        else:
-            for live in self.live:
-                live.join([job.row for job in jobs], [len(job.group.prompt) for job in jobs])
 
     def _entrant(self, job: Job) -> Entrant:
         own, n_own = self.prefixes.own(job)
         limit = self.limits.get(job.row, self.sampling.max_new_tokens)
         return Entrant(job.row, job.group.prompt, own, n_own, self.seeds[job.row], limit)
 
+    def _assign(self) -> None:
+        self.prefixes.assign([self.running[row] for row in self.batch.rows])
+
     def _hook(self) -> None:
-        self.decoding = ExitStack()
+        self.hooked, self.decoding = True, ExitStack()
         self.decoding.enter_context(self.prefixes.used())
         rows, counts = self.batch.rows, [len(prompt) for prompt in self.batch.prompts]
-        self.live = [
-            self.decoding.enter_context(edit.attach(self.lm, self.batch.positions, rows, counts)) for edit in self.edits
-        ]
+        for edit in self.edits:
+            self.decoding.enter_context(edit.attach(self.lm, self.batch.positions, rows, counts))
+
+    def _unhook(self) -> None:
+        self.hooked = False
+        self.decoding.close()
 
     def _retire(self) -> list[tuple[int, Generation]]:
+        """What has ended leaves. The model is unhooked then: whoever gets the texts may use it before going on."""
         ended = self.batch.poll()
         if not ended:
             return []
+        self._unhook()
         found = [(self.batch.rows[place], generation) for place, generation in ended]
-        stay = self.batch.leave([place for place, _ in ended])
+        self.batch.leave([place for place, _ in ended])
         for row, _ in found:
             del self.running[row]
-        if not self.running:
-            self.decoding.close()
-            return found
-        for live in self.live:
-            live.keep(stay)
-        self.prefixes.assign([self.running[row] for row in self.batch.rows])
+        if self.running:
+            self._assign()
         return found
 
     def _retreat(self, failed: str) -> int:
         """After memory ran out: the rows that ran start again, half as many at a time."""
         count = len(self.running)
-        self.decoding.close()
+        self._unhook()
         if count <= 1:
             raise ModelError(
                 f"not enough memory for a single row of {self.lm.source}: {failed}; shorten the prompts, generate "

@@ -88,15 +88,6 @@ def fill(lm: LanguageModel, jobs: Sequence[Job], edits: Sequence[Edits]) -> None
     _fill_chunks(lm, [job for job in lacking.values() if job.group.shared < job.group.filled], edits)
 
 
-def missing(jobs: Sequence[Job]) -> bool:
-    """Whether `fill` has anything to run."""
-    return any(
-        (job.group.shared and job.group.prefix is None)
-        or (job.state.chunk is None and job.group.shared < job.group.filled)
-        for job in jobs
-    )
-
-
 def _fill_chunks(lm: LanguageModel, jobs: Sequence[Job], edits: Sequence[Edits]) -> None:
     first_rows = [job.state.rows[0] for job in jobs]
     before = [{name: getattr(edit, name)[first_rows].copy() for name in RECEIPTS} for edit in edits]

@@ -222,3 +222,17 @@ def test_memory_that_runs_out_halves_the_batch(lm: LanguageModel) -> None:
     with pytest.raises(ModelError, match="not enough memory for a single row"):
         run(lm, 48)
     handle.remove()
+
+
+def test_whoever_gets_a_text_finds_the_model_as_it_was(lm: LanguageModel) -> None:
+    """Texts come while other rows still run; what is scored in between must not be steered along with them."""
+    prompts = [(f"p{i}", [0, *range(5 + i, 120 + i)]) for i in range(3)]
+    ids = torch.tensor([prompts[0][1]])
+    before, attention = lm.model(ids).logits, lm.model.config._attn_implementation
+    lm.model.generation_config.eos_token_id = list(range(1, 400, 16))
+    found = []
+    for swept in sweep(lm, prompts, [("none", None), ("a", add(4.0)), ("b", add(8.0))], 4, SAMPLED, 6):
+        found.append(swept)
+        assert torch.equal(lm.model(ids).logits, before)
+        assert lm.model.config._attn_implementation == attention
+    assert len(found) == 36
