@@ -5,7 +5,7 @@ on log-odds from a factorial, and the dose of one direction that the pair is equ
 frozen rule and controls turn them into one verdict: additive, synergy, antagonism, threshold pooling,
 independent causes, norm only, redundant, undetermined or invalid. Prediction: none; every one of them is possible.
 
-    multidir run analysis/combination --prompts runs/data/prompts/... --directions runs/train/causes/...
+    multidir run analysis/combination --prompts runs/data/prompts/... --directions runs/train/cause-directions/...
     multidir run analysis/combination --outcomes outcomes.parquet
 
 With a model pair, a dose is found for every direction on problems of its own, logit biases whose answer is known are

@@ -1,12 +1,13 @@
 """Which of the paper's published numbers hold here?
 
 Sets our lengths, cosines, shares and keyword peaks beside those of arXiv 2507.12638, and says of each whether it is
-supported, refuted or undetermined, by a stated rule. Numbers in the units of one model are compared only with
-`--same-pair`. Every published number is about Llama-3.1-8B and its R1 distillation.
+supported, refuted or undetermined, by a stated rule; and lists the claims of its figures as the study decided them.
+Numbers in the units of one model are compared only with `--same-pair`. Every published number is about Llama-3.1-8B
+and its R1 distillation.
 
     multidir run analysis/paper --directions runs/train/directions/... --geometry runs/analysis/geometry/... --same-pair
 
-Writes beside.csv and a figure. Seconds.
+Writes beside.csv, claims.csv and a figure. Seconds.
 """
 
 from __future__ import annotations
@@ -44,8 +45,18 @@ class Config:
     """Run folder of train/directions."""
     geometry: Path | None = None
     """Run folder of analysis/geometry."""
+    offsets: Path | None = None
+    """Run folder of analysis/offsets."""
     steering: Path | None = None
     """Run folder of analysis/steering."""
+    baselines: Path | None = None
+    """Run folder of analysis/baselines."""
+    sweep: Path | None = None
+    """Run folder of analysis/layers."""
+    lens: Path | None = None
+    """Run folder of analysis/logit-lens."""
+    density: Path | None = None
+    """Run folder of analysis/density."""
     traces: Path | None = None
     """Run folder of data/traces or data/import-traces."""
     labels: Path | None = None
@@ -60,7 +71,7 @@ def main(cfg: Config) -> Path:
     if run.complete:
         return run.path
     from multidir.experiments.paper_numbers import beside_table, count_statuses
-    from multidir.experiments.paper_ours import our_numbers
+    from multidir.experiments.paper_ours import FIGURES_OF, claims_table, our_numbers
     from multidir.experiments.results import Results, save_results
     from multidir.methods.window_rules import parse_window
     from multidir.records.site import Site
@@ -71,9 +82,9 @@ def main(cfg: Config) -> Path:
         both = cfg.traces is not None and cfg.labels is not None
         traces = read_rows(cfg.traces / "traces.jsonl", Trace) if both and cfg.traces else []
         sentences = read_rows(cfg.labels / "sentences.jsonl", Sentence) if both and cfg.labels else []
-        runs = {"directions": cfg.directions, "geometry": cfg.geometry, "steering": cfg.steering}
+        runs = {name: getattr(cfg, name) for name in ("directions", *FIGURES_OF)}
         ours = our_numbers(runs, Site.parse(s.site), parse_window(s.window), traces, sentences, s.draws, s.seed)
         table = beside_table(ours, s.same_pair)
-        save_results(run, Results({"beside": table}, count_statuses(table)))
+        save_results(run, Results({"beside": table, "claims": claims_table(runs)}, count_statuses(table)))
         save_figures(run, "analysis/paper")
     return run.path

@@ -33,6 +33,8 @@ class Science:
 class Config:
     """Settings of this recipe; every run folder may be left out. The page has them in this order."""
 
+    reasoner: Path | None = None
+    """Run folder of train/reasoner."""
     prompts: Path | None = None
     """Run folder of data/prompts."""
     traces: Path | None = None
@@ -65,6 +67,10 @@ class Config:
     """Run folder of analysis/offsets."""
     steering: Path | None = None
     """Run folder of analysis/steering."""
+    baselines: Path | None = None
+    """Run folder of analysis/baselines."""
+    sweep: Path | None = None
+    """Run folder of analysis/layers."""
     ablation: Path | None = None
     """Run folder of analysis/ablation."""
     paper: Path | None = None
@@ -88,7 +94,7 @@ def main(cfg: Config) -> Path:
         s = cfg.science
         given = (getattr(cfg, each.name) for each in fields(cfg))
         runs = [path for path in given if isinstance(path, Path)]
-        page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions())
+        page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions(), run.path)
         write_page(page, run.file("report.html"))
         run.note(headline=f"{summary(page)} The report: {run.file('report.html')}")
     return run.path

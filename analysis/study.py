@@ -13,7 +13,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from multidir.config import Compute
+from multidir.config import PaidCompute
 from multidir.recipes.preset import chosen_preset
 from multidir.recipes.study import run_study
 
@@ -31,11 +31,13 @@ class Config:
     """Base model in place of the preset's: a folder, or a hub id."""
     reasoning: str = ""
     """Reasoning model in place of the preset's."""
+    annotator: str = ""
+    """Who labels the traces, in place of the preset's: `lexical` where a preset asks a judge and there is none."""
     dry_run: bool = False
     """Say what the study would take, and run nothing: cells, tokens, bytes, judge dollars, GPU time."""
-    compute: Compute = field(default_factory=Compute)
+    compute: PaidCompute = field(default_factory=PaidCompute)
 
 
 def main(cfg: Config) -> Path:
     """Run every stage and return the run folder of the last one."""
-    return run_study(chosen_preset(cfg.preset, cfg.rules, cfg.base, cfg.reasoning), cfg.compute)
+    return run_study(chosen_preset(cfg.preset, cfg.rules, cfg.base, cfg.reasoning, cfg.annotator), cfg.compute)

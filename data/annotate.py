@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from multidir.annotate.judge import Judge
-from multidir.config import Compute
+from multidir.config import PaidCompute
 from multidir.recipes.stage import open_stage
 from multidir.records.pair import TINY, Pair
 from multidir.records.text import Trace
@@ -48,7 +48,7 @@ class Config:
     """Say what the labels would cost, and stop before the first call."""
     pair: Pair = TINY
     science: Science = field(default_factory=Science)
-    compute: Compute = field(default_factory=Compute)
+    compute: PaidCompute = field(default_factory=PaidCompute)
 
 
 def main(cfg: Config) -> Path:

@@ -4,6 +4,7 @@ Samples reasoning traces with the model's own chat template and stores the exact
 settings are temperature 0.7 and 500 new tokens; every setting left out here is the model's own default.
 
     multidir run data/traces --prompts runs/data/prompts/... --max-new-tokens 500 --temperature 0.7
+    multidir run data/traces --prompts ... --server http://localhost:8000/v1 --served-model my-model
 
 Writes traces.jsonl. Seconds on the tiny pair; resumable: traces that are on disk are not made again.
 """
@@ -34,6 +35,12 @@ class Science:
     """Sampling temperature; none: the model's own."""
     top_p: float | None = None
     """Nucleus; none: the model's own."""
+    server: str = ""
+    """Address of a server that speaks OpenAI's completions, such as vLLM, and holds the reasoning model; empty: the
+    model is run here. Only its tokenizer is then needed here; the token ids that the server wrote are asked for, or
+    made of its text and checked."""
+    served_model: str = ""
+    """Name of the model at the server; empty: as the pair calls it."""
     seed: int = 0
     """Seed of the sampling; each trace has its own, made from this, its problem and its rollout."""
 
@@ -54,21 +61,18 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "data/traces")
     if run.complete:
         return run.path
-    from multidir.experiments.traces import sampling_for, write_traces
+    from multidir.experiments.traces import sampling_for, served_engine, write_traces
     from multidir.models.load import load_model
 
     with run:
-        lm = load_model(cfg.pair.source("reasoning"), "reasoning", cfg.compute.device, cfg.compute.dtype)
-        sampling = sampling_for(lm, cfg.science.max_new_tokens, cfg.science.temperature, cfg.science.top_p)
-        prompts = read_rows(cfg.prompts / f"{cfg.science.split}.jsonl", Prompt)
-        traces = write_traces(
-            lm,
-            prompts,
-            sampling,
-            cfg.science.rollouts,
-            cfg.science.seed,
-            cfg.compute.batch_rows,
-            run.file("traces.jsonl"),
-        )
+        s, source = cfg.science, cfg.pair.source("reasoning")
+        if s.server:
+            engine = served_engine(source, s.server, s.served_model, cfg.compute.calls)
+        else:
+            engine = load_model(source, "reasoning", cfg.compute.device, cfg.compute.dtype)
+        sampling = sampling_for(source if s.server else engine, s.max_new_tokens, s.temperature, s.top_p)
+        prompts = read_rows(cfg.prompts / f"{s.split}.jsonl", Prompt)
+        parts = (sampling, s.rollouts, s.seed, cfg.compute.batch_rows, run.file("traces.jsonl"))
+        traces = write_traces(engine, prompts, *parts)
         run.note(headline=f"{len(traces)} traces, {sum(t.finished for t in traces)} of them finished")
     return run.path

@@ -57,8 +57,6 @@ class Compute:
     """Sequences that are generated together, at most: never more than fit into free memory."""
     batch_tokens: int = 16384
     """Tokens of one forward pass while activations are captured."""
-    calls: Calls = field(default_factory=Calls)
-    """Calls to a model behind an API."""
     compile_blocks: bool = False
     """Compile the model's blocks while activations are captured, on a GPU only; the last bits then differ."""
 
@@ -68,3 +66,11 @@ class Compute:
             raise ConfigError(
                 f"--batch-rows is {self.batch_rows} and --batch-tokens {self.batch_tokens}; both are at least 1"
             )
+
+
+@dataclass(frozen=True)
+class PaidCompute(Compute):
+    """Where and how fast, for recipes that may call a model behind an API."""
+
+    calls: Calls = field(default_factory=Calls)
+    """Calls to a model behind an API."""

@@ -168,3 +168,8 @@ def judge_dollars(habits: Habits, prices: Prices, texts: int, tokens: int) -> fl
     read = texts * (habits.rubric_tokens + 1.1 * tokens)
     written = texts * habits.sentences(tokens) * habits.tokens_per_label
     return (read * prices.read + written * prices.written) / 1e6
+
+
+def training_seconds(shape: Shape, machine: Machine, tokens: int, context: int) -> float:
+    """Seconds to train on tokens: the backward pass costs as much as two forward passes."""
+    return 3 * tokens * shape.flops(context) / machine.flops

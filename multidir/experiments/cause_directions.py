@@ -34,7 +34,7 @@ CAUSES = ("hesitation", "mistake")
 
 
 class CauseScience(Protocol):
-    """The settings of train/causes."""
+    """The settings of train/cause-directions."""
 
     @property
     def role(self) -> Role: ...  # noqa: D102

@@ -23,20 +23,20 @@ class Size:
     outcome: Literal["rollouts", "next"] = "rollouts"
     """`rollouts`: whole texts, sentence by sentence. `next`: how unsteered texts go on after each of their sentences
     when they are read with the edits; whole texts only of the cells whose loops and coherence are looked at."""
-    prompts: int = 0
-    """Prompts of the split, evenly spaced; 0: all."""
+    problems: int = 0
+    """Problems of the split, evenly spaced; 0: all."""
     rollouts: int = 4
     """Texts, or draws of the next sentence, per prompt and cell."""
     n_random: int = 20
     """Pairs of random vectors."""
-    base: bool = True
+    base_model: bool = True
     """Run the factorial on the base model too."""
 
     def __post_init__(self) -> None:
         """Refuse a study of nothing."""
-        if self.rollouts < 1 or self.n_random < 0 or self.prompts < 0:
+        if self.rollouts < 1 or self.n_random < 0 or self.problems < 0:
             raise ConfigError(
-                f"--rollouts is {self.rollouts}, --prompts {self.prompts}, --n-random {self.n_random}; "
+                f"--rollouts is {self.rollouts}, --problems {self.problems}, --n-random {self.n_random}; "
                 "they are at least 1, 0 and 0"
             )
 
@@ -53,7 +53,7 @@ class Size:
             less.append(f"{self.rollouts} of 4 rollouts")
         if self.n_random < 20:
             less.append(f"{self.n_random} of 20 random pairs")
-        if not self.base:
+        if not self.base_model:
             less.append("no base model")
         return f"Reduced design: {', '.join(less)}." if less else ""
 

@@ -27,7 +27,7 @@ class CombinationRules:
     """A ladder is flat, and gives no verdict, unless twice the dose does more by this many standard errors."""
     max_loop_difference: float = 0.01
     """Largest share by which a pair's rollouts may loop more than those of its singles."""
-    min_coherent: float = 0.8
+    least_coherent: float = 0.8
     """Least share of coherent rollouts in every cell of a pair."""
     min_random: int = 20
     """Random pairs without which `synergy` is not said."""

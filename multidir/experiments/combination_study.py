@@ -110,7 +110,7 @@ def study_results(inputs: Inputs, file: Callable[[str], Path]) -> tuple[Results,
     directions = chosen(load_directions(inputs.directions / "directions.safetensors"), science.names)
     check_cosines(cosines_of(directions), science.rules)
     bench = load_bench(inputs.pair, "reasoning", inputs.prompts, inputs.directions, science, inputs.compute)
-    problems = spread_out(read_rows(inputs.prompts / f"{science.split}.jsonl", Prompt), science.size.prompts)
+    problems = spread_out(read_rows(inputs.prompts / f"{science.split}.jsonl", Prompt), science.size.problems)
     first = read_rows(inputs.prompts / f"{science.calibrate}.jsonl", Prompt)
     check_splits(science, first, problems)
     scope = Scope.parse(science.scope)
@@ -119,7 +119,7 @@ def study_results(inputs: Inputs, file: Callable[[str], Path]) -> tuple[Results,
         directions,
         scope,
         science.grid,
-        science.rules.min_coherent,
+        science.rules.least_coherent,
         file("calibration.jsonl"),
     )
     bench = replace(bench, prompts=rendered_for(bench.lm, bench.lm, problems, SpecialMap()))
@@ -168,7 +168,7 @@ def _measured(
     tokens = token_directions(lm, directions, science.words)
     controls = control_cells(directions, steering, tokens, factors, science.size.n_random, science.seed)
     frames = [measuring.table([*own_cells(directions, steering), *controls])]
-    if science.size.base:
+    if science.size.base_model:
         other = base_measuring(measuring, inputs, science)
         frames.append(other.table(factorial_cells(directions, steering)))
     return pd.concat(frames, ignore_index=True)

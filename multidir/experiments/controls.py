@@ -78,9 +78,9 @@ def coherence_control(evidence: Evidence, rules: CombinationRules) -> Control:
     share = evidence.axes.coherent
     if np.isnan(share):
         return Control("coherence", State.NOT_RUN, "There is no column `coherent`.")
-    state = State.PASSED if share >= rules.min_coherent else State.FAILED
+    state = State.PASSED if share >= rules.least_coherent else State.FAILED
     words = f"The least coherent cell of the pair is coherent in {share:.0%} of rollouts"
-    return Control("coherence", state, f"{words}; at least {rules.min_coherent:.0%} are needed.")
+    return Control("coherence", state, f"{words}; at least {rules.least_coherent:.0%} are needed.")
 
 
 def norm_control(evidence: Evidence) -> Control:

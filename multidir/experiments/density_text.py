@@ -57,7 +57,7 @@ def shaded_rows(
             if item.trace_id == trace_id and item.label == label:
                 inside[item.token_start : item.token_end] = True
         first_row = store.info(trace_id).row_start
-        for place, text in _pieces(trace, tokenizer):
+        for place, text in token_pieces(trace, tokenizer):
             yield {
                 "role": str(found.role),
                 "trace": trace_id,
@@ -69,8 +69,12 @@ def shaded_rows(
             }
 
 
-def _pieces(trace: Trace, tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[int, str]]:
-    """Each generated token with the text it adds; a character that several tokens share belongs to the first."""
+def token_pieces(trace: Trace, tokenizer: PreTrainedTokenizerBase) -> Iterator[tuple[int, str]]:
+    """Place and text of each generated token; a character that several tokens share belongs to the first.
+
+    Raises:
+        AlignmentError: the tokens do not spell the text of the trace.
+    """
     done = 0
     for place, (_, end) in enumerate(token_spans(tokenizer, trace.token_ids[trace.n_prompt :], trace.text)):
         yield trace.n_prompt + place, trace.text[done:end]

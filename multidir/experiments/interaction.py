@@ -6,8 +6,9 @@ In a full factorial every pair is seen in every state of the other directions, w
 error against a separate square. That average means something only while no three directions interact: when the
 omnibus test of all higher terms rejects, delta is the interaction with the others off, as on the dose ladders.
 
-delta is common to all prompts. Where the effects of directions differ between prompts by half a unit, it lies about
-0.05 below the mean over prompts: the reason why claims and acceptance have margins, and no claim rests on delta = 0.
+delta is the mean over prompts. The fit takes effects as common to all of them, which by itself lands about 0.05 too low
+where effects differ between prompts by half a unit; `stats.prompt_average` takes that off, and its error into the
+interval. Where the counts do not tell how much prompts differ (one rollout and no cell to spare), it stays.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from multidir.experiments.tally import Tally
 from multidir.stats.contrast import Contrast, omnibus
 from multidir.stats.factorial import MAX_FULL, Term, model_matrix, terms
 from multidir.stats.fixed_effect import LogitFit, fit_logit
+from multidir.stats.prompt_average import inflation_of, prompt_average
+from multidir.types import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,15 +64,21 @@ def fit_factorial(tally: Tally, layout: Layout, alpha: float) -> FactorialFit:
         alpha: Error of the omnibus test of higher terms.
     """
     k = layout.on.shape[1]
-    y, n = tally.y[:, layout.factorial], tally.n[:, layout.factorial]
     small = terms(k, 2)
-    averaged = fit_logit(y, n, model_matrix(layout.on, small))
+    averaged = _fit(tally, layout, model_matrix(layout.on, small))
     if k == 2:
         return FactorialFit(averaged, averaged, tuple(small), float("nan"), alpha)
     if k > MAX_FULL or len(layout.factorial) < 2**k:
         return FactorialFit(averaged, None, tuple(small), float("nan"), alpha)
     columns = terms(k, k)
-    full = fit_logit(y, n, model_matrix(layout.on, columns))
+    full = _fit(tally, layout, model_matrix(layout.on, columns))
     high = np.arange(len(small), len(columns))
     p_higher = omnibus(full.beta[high], full.spread[:, high], full.n_used)
     return FactorialFit(averaged, full, tuple(columns), p_higher, alpha)
+
+
+def _fit(tally: Tally, layout: Layout, x: FloatArray) -> LogitFit:
+    """Effects as means over prompts."""
+    y, n, half_y, half_n = (a[:, layout.factorial] for a in (tally.y, tally.n, tally.half_y, tally.half_n))
+    common = fit_logit(y, n, x)
+    return prompt_average(common, y, n, x, inflation_of(y, n, x, common, half_y, half_n))

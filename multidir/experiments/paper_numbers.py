@@ -20,6 +20,7 @@ Unit = Literal["cosine", "share", "residual units", "dimensions"]
 
 _VECTORS = "published vectors, block 10"
 _TRACES = "300 published traces"
+_WAITS: tuple[str, Unit, int] = ("data of Fig. 4", "share", 3)
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,15 @@ NUMBERS: dict[str, Published] = {
             without_effect=0.0068,
         ),
         Published("peak/noise", "highest keyword share under noise", 0.040, "data of Fig. 4", "share"),
+        Published(
+            "peak/grid", "highest keyword share of the offset grid", 0.519, "Fig. 2", "share", without_effect=0.007
+        ),
+        Published("wait/base", "highest share of Wait along the base-derived direction", 0.310, *_WAITS, 0.0022),
+        Published("wait/noise", "highest share of Wait under noise", 0.031, *_WAITS),
+        Published("wait/self", "highest share of Wait under self-amplification", 0.006, *_WAITS),
+        Published("wait/mean", "highest share of Wait along the mean activation", 0.007, *_WAITS),
+        Published("wait/deduction", "highest share of Wait along the deduction direction", 0.003, *_WAITS),
+        Published("wait/initializing", "highest share of Wait along the initializing direction", 0.008, *_WAITS),
     )
 }
 """Single figures, by key."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pandas as pd
 
 from multidir.annotate.lexical import keyword_count
 from multidir.experiments.paper_numbers import LABELS
+from multidir.experiments.results import read_verdicts
 from multidir.experiments.score import BACKTRACKING
 from multidir.methods.window_rules import Offsets
 from multidir.records.site import Site
@@ -76,15 +78,33 @@ def from_traces(traces: Sequence[Trace], sentences: Sequence[Sentence], draws: i
     }
 
 
-def from_steering(cells: pd.DataFrame) -> dict[str, Estimate]:
-    """The highest keyword share that each origin reaches in the reasoning model, coherent or not, as in the paper."""
+def from_steering(cells: pd.DataFrame, prefix: str = "peak") -> dict[str, Estimate]:
+    """The highest keyword share that each origin reaches in the reasoning model, coherent or not, as in the paper.
+
+    Counted as in the paper's code, inside words too; the directions of other labels go by the name of their label.
+    """
     found: dict[str, Estimate] = {}
-    steered = cells[(cells["target"] == "reasoning") & (cells["dose"] > 0) & cells["keyword_share"].notna()]
-    for role, some in steered.groupby("direction_role"):
-        top = some.sort_values("keyword_share").iloc[-1]
-        value, low, high = (float(top[name]) for name in ("keyword_share", "keyword_low", "keyword_high"))
-        found[f"peak/{role}"] = Estimate(value, low, high, int(top["n_prompts"]), "cluster bootstrap", "share of words")
+    steered = cells[(cells["target"] == "reasoning") & (cells["dose"] > 0) & cells["substring_share"].notna()]
+    label = steered["direction"].str.extract(r"/([\w-]+)", expand=False)
+    name = steered["direction_role"].where(steered["direction_role"] != "label", label)
+    for role, some in steered.groupby(name):
+        top = some.sort_values("substring_share").iloc[-1]
+        value, low, high = (float(top[f"substring_{part}"]) for part in ("share", "low", "high"))
+        n = int(top["n_prompts"])
+        found[f"{prefix}/{role}"] = Estimate(value, low, high, n, "cluster bootstrap", "share of words")
     return found
+
+
+def from_grid(cells: pd.DataFrame) -> dict[str, Estimate]:
+    """The highest keyword share of the offset grid, which the paper measures with reasoning-derived directions."""
+    found = from_steering(cells).get("peak/reasoning")
+    return {} if found is None else {"peak/grid": found}
+
+
+def from_baselines(run: Path) -> dict[str, Estimate]:
+    """The highest keyword share along each baseline; the paper's are of one word where that is what was counted."""
+    settings = json.loads((run / "config.json").read_text(encoding="utf-8"))["science"]["scoring"]
+    return from_steering(pd.read_csv(run / "cells.csv"), "wait" if settings["keywords"] == ["wait"] else "peak")
 
 
 def our_numbers(
@@ -99,7 +119,7 @@ def our_numbers(
     """All of them, from the run folders that there are.
 
     Args:
-        runs: run folders by `directions`, `geometry`, `steering`; None where there is none.
+        runs: run folders by `directions`, `geometry`, `offsets`, `steering`, `baselines`; None where there is none.
         site: place of the direction.
         window: its window.
         traces: unsteered traces; none to leave the shares out.
@@ -115,6 +135,10 @@ def our_numbers(
         found |= from_geometry(pd.read_csv(geometry / "cosines.csv"), pd.read_csv(geometry / "spans.csv"))
     if traces:
         found |= from_traces(traces, sentences, draws, seed)
+    if (grid := runs.get("offsets")) is not None:
+        found |= from_grid(pd.read_csv(grid / "cells.csv"))
+    if (others := runs.get("baselines")) is not None:
+        found |= from_baselines(others)
     if steering is not None:
         found |= from_steering(pd.read_csv(steering / "cells.csv"))
     return found
@@ -125,3 +149,26 @@ def _moved(row: Mapping[Any, Any], raw: str, value: str, ends: str, scale: str) 
     shift = float(row[raw]) - float(row[value])
     low, high = (float(row[f"{ends}_{end}" if ends else end]) + shift for end in ("low", "high"))
     return Estimate(float(row[raw]), low, high, int(row["n_traces"]), _AS_FOUND, scale)
+
+
+FIGURES_OF: dict[str, str] = {
+    "geometry": "section 3.2",
+    "offsets": "Fig. 2",
+    "steering": "Fig. 3",
+    "baselines": "Fig. 4",
+    "lens": "Fig. 5",
+    "density": "Fig. 6",
+    "sweep": "Fig. B.1",
+}
+"""Run of a study -> where the paper makes the claims that its verdicts are about."""
+
+
+def claims_table(runs: Mapping[str, Path | None]) -> pd.DataFrame:
+    """Every claim of the paper that a run decided: columns figure, claim, status, because, rule."""
+    rows = [
+        {"figure": figure, "claim": v.claim, "status": v.status.value, "because": v.because, "rule": v.rule}
+        for name, figure in FIGURES_OF.items()
+        if (run := runs.get(name)) is not None
+        for v in read_verdicts(run)
+    ]
+    return pd.DataFrame(rows, columns=["figure", "claim", "status", "because", "rule"])

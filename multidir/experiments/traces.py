@@ -8,11 +8,14 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from multidir.chat.request import ChatModel
+from multidir.config import Calls
 from multidir.models.align import decode_text
 from multidir.models.generate import Generation, generate
-from multidir.models.load import LanguageModel
+from multidir.models.load import LanguageModel, load_generation_config, load_tokenizer
 from multidir.models.prompting import render_prompt
 from multidir.models.sampling import Sampling
+from multidir.models.served import ServedModel
 from multidir.models.special import SpecialMap
 from multidir.records.text import Prompt, Trace
 from multidir.steer.sweep import row_seed
@@ -20,10 +23,11 @@ from multidir.store.rows import append_rows, read_rows, repair_tail
 
 
 def sampling_for(
-    lm: LanguageModel, max_new_tokens: int, temperature: float | None = None, top_p: float | None = None
+    lm: LanguageModel | str, max_new_tokens: int, temperature: float | None = None, top_p: float | None = None
 ) -> Sampling:
-    """The model's own sampling defaults, with what is given here in their place."""
-    own = Sampling.of(lm, max_new_tokens)
+    """The sampling defaults of a model, or of the model at a source, with what is given here in their place."""
+    config = load_generation_config(lm) if isinstance(lm, str) else lm.model.generation_config
+    own = Sampling.of_config(config, lm if isinstance(lm, str) else lm.source, max_new_tokens)
     return replace(
         own,
         temperature=own.temperature if temperature is None else temperature,
@@ -31,8 +35,17 @@ def sampling_for(
     )
 
 
+Engine = LanguageModel | ServedModel
+"""What writes traces: a model here, or one behind a server."""
+
+
+def served_engine(source: str, server: str, name: str, calls: Calls) -> ServedModel:
+    """A model behind a server, with the tokenizer of `source`; it is called `name` there, or as `source` is here."""
+    return ServedModel(ChatModel(name or source, server), load_tokenizer(source), calls)
+
+
 def write_traces(
-    lm: LanguageModel,
+    engine: Engine,
     prompts: Sequence[Prompt],
     sampling: Sampling,
     rollouts: int,
@@ -48,18 +61,22 @@ def write_traces(
     with tqdm(total=len(jobs), initial=len(done), desc="reasoning traces", unit="trace", mininterval=1) as bar:
         for first in range(0, len(todo), batch_rows):
             batch = todo[first : first + batch_rows]
-            made = generate(
-                lm,
-                [render_prompt(lm.tokenizer, prompt.text) for prompt, _ in batch],
-                [row_seed(seed, prompt.id, rollout) for prompt, rollout in batch],
-                sampling,
-                rows=batch_rows,
-            )
-            traces = [_trace(lm, *job, g, sampling, seed) for job, g in zip(batch, made, strict=True)]
+            given = [render_prompt(engine.tokenizer, prompt.text) for prompt, _ in batch]
+            seeds = [row_seed(seed, prompt.id, rollout) for prompt, rollout in batch]
+            made = _written(engine, given, seeds, sampling, batch_rows)
+            traces = [_trace(engine, *job, g, sampling, seed) for job, g in zip(batch, made, strict=True)]
             append_rows(file, traces)
             done |= {trace.id: trace for trace in traces}
             bar.update(len(traces))
     return [done[_trace_id(p, seed, r)] for p, r in jobs]
+
+
+def _written(
+    engine: Engine, given: Sequence[Sequence[int]], seeds: Sequence[int], sampling: Sampling, rows: int
+) -> list[Generation]:
+    if isinstance(engine, ServedModel):
+        return engine.generate(given, seeds, sampling)
+    return generate(engine, given, seeds, sampling, rows=rows)
 
 
 def _trace_id(prompt: Prompt, seed: int, rollout: int) -> str:
@@ -67,15 +84,15 @@ def _trace_id(prompt: Prompt, seed: int, rollout: int) -> str:
     return f"{prompt.id}.{seed}.{rollout}"
 
 
-def _trace(lm: LanguageModel, prompt: Prompt, rollout: int, made: Generation, sampling: Sampling, seed: int) -> Trace:
+def _trace(engine: Engine, prompt: Prompt, rollout: int, made: Generation, sampling: Sampling, seed: int) -> Trace:
     return Trace(
         id=_trace_id(prompt, seed, rollout),
         prompt_id=prompt.id,
         category=prompt.category,
         token_ids=made.token_ids,
         n_prompt=made.n_prompt,
-        text=decode_text(lm.tokenizer, made.new_ids),
-        model=lm.fingerprint,
+        text=decode_text(engine.tokenizer, made.new_ids),
+        model=engine.fingerprint,
         sampling={**asdict(sampling), "seed": seed, "rollout": rollout},
         finished=made.finished,
     )

@@ -14,6 +14,7 @@ from transformers import (
     AutoModel,
     AutoModelForCausalLM,
     AutoTokenizer,
+    GenerationConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
@@ -28,7 +29,7 @@ from multidir.store.atomic import explain, make_folder, sha256_file
 from multidir.store.provenance import fingerprint_model
 from multidir.types import Role
 
-__all__ = ["LanguageModel", "load_head", "load_model", "load_tokenizer", "save_model"]
+__all__ = ["LanguageModel", "load_generation_config", "load_head", "load_model", "load_tokenizer", "save_model"]
 
 
 def load_model(
@@ -90,6 +91,15 @@ def load_tokenizer(source: str | Path) -> PreTrainedTokenizerBase:
     """
     with _quiet():
         return _load_tokenizer(locate(str(source)), str(source))
+
+
+def load_generation_config(source: str | Path) -> Any:
+    """The generation config of a model, without its weights; None where it has none."""
+    located = locate(str(source))
+    try:
+        return GenerationConfig.from_pretrained(located.name, **_options(located))
+    except OSError:
+        return None
 
 
 def save_model(lm: LanguageModel, folder: Path) -> None:

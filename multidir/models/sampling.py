@@ -44,10 +44,14 @@ class Sampling:
         Raises:
             ConfigError: neither the model nor the caller says how many tokens to generate.
         """
-        config: Any = lm.model.generation_config
+        return cls.of_config(lm.model.generation_config, lm.source, max_new_tokens)
+
+    @classmethod
+    def of_config(cls, config: Any, source: str, max_new_tokens: int | None = None) -> Sampling:
+        """The defaults that a generation config states; None for a model without one. Otherwise as `of`."""
         length = max_new_tokens if max_new_tokens is not None else getattr(config, "max_new_tokens", None)
         if length is None:
-            raise ConfigError(f"{lm.source} names no max_new_tokens in its generation config; give one")
+            raise ConfigError(f"{source} names no max_new_tokens in its generation config; give one")
         return cls(
             do_sample=bool(getattr(config, "do_sample", None)),
             temperature=_or(getattr(config, "temperature", None), 1.0),

@@ -58,7 +58,9 @@ class Row:
     disk: int = 0
     """Bytes."""
     judge: float = 0.0
-    """Dollars, if a judge labels; nothing is spent when the annotator is free."""
+    """Dollars, if a judge labels."""
+    paid: bool = False
+    """Whether one does: with a free annotator, nothing is spent."""
     gpu: float | None = 0.0
     """Seconds."""
 
@@ -151,10 +153,11 @@ def _imported(name: str, s: Any, _: Inputs, scene: Scene) -> Estimate:
     return Row(name, texts=texts), Facts(texts=texts, tokens=scene.habits.prompt_tokens + new, new=new)
 
 
-def _annotate(name: str, _: Any, inputs: Inputs, scene: Scene) -> Estimate:
+def _annotate(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
     traces = inputs["traces"]
     sentences = traces.texts * scene.habits.sentences(traces.new)
-    return Row(name, texts=traces.texts, disk=200 * sentences, judge=scene.judging(traces.texts, traces.new)), Facts()
+    judge, paid = scene.judging(traces.texts, traces.new), s.annotator not in FREE
+    return Row(name, texts=traces.texts, disk=200 * sentences, judge=judge, paid=paid), Facts()
 
 
 def _activations(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
@@ -194,6 +197,28 @@ def _ablation(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
     return _steered(name, cells + round(s.n_random * share), s, inputs, scene), Facts()
 
 
+def _baselines(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+    cells = 1 + (4 + len(s.labels)) * len(s.doses) + 3 * s.n_null
+    return _steered(name, cells, s, inputs, scene), Facts()
+
+
+def _layers(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+    cells = 1 + scene.roles * inputs["directions"].directions * len(s.doses)
+    return _steered(name, cells, s, inputs, scene), Facts()
+
+
+def _reasoner(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+    learnt = s.tuning.steps * s.tuning.drawing.rows * s.tuning.drawing.stretch
+    texts = 2 * s.rollouts * round(s.held_out * inputs["traces"].texts)
+    read, written = learnt + texts * scene.habits.prompt_tokens, texts * s.max_new_tokens
+    seconds = scene.generation(texts, s.max_new_tokens)
+    if scene.shape is None or seconds is None:
+        return Row(name, texts=texts, read=read, written=written, gpu=None), Facts()
+    seconds += budget.training_seconds(scene.shape, scene.machine, learnt, s.tuning.drawing.stretch)
+    disk = 4 * scene.shape.weights()
+    return Row(name, cells=2, texts=texts, read=read, written=written, disk=disk, gpu=seconds), Facts()
+
+
 def _steered(name: str, cells: int, s: Any, inputs: Inputs, scene: Scene) -> Row:
     texts = cells * inputs["prompts"].prompts[s.split] * s.rollouts
     return Row(
@@ -218,6 +243,9 @@ HANDLERS: dict[str, Callable[[str, Any, Inputs, Scene], Estimate]] = {
     "analysis/offsets": _offsets,
     "analysis/steering": _steering,
     "analysis/ablation": _ablation,
+    "analysis/baselines": _baselines,
+    "analysis/layers": _layers,
+    "train/reasoner": _reasoner,
 }
 """Recipe -> how it is estimated. The others read tables and stores, on a CPU, in seconds to minutes."""
 
@@ -236,17 +264,17 @@ def forecast_text(preset: Preset, compute: Compute) -> str:
 def _total(rows: list[Row]) -> Row:
     """The sums that mean something: a problem that is asked and labelled is not two texts."""
     known = [row.gpu for row in rows if row.gpu is not None]
-    sums: dict[str, Any] = {
-        name: sum(getattr(row, name) for row in rows) for name in ("read", "written", "disk", "judge")
-    }
-    return Row("all stages", **sums, gpu=sum(known) if len(known) == len(rows) else None)
+    sums: dict[str, Any] = {name: sum(getattr(row, name) for row in rows) for name in ("read", "written", "disk")}
+    paid = sum(row.judge for row in rows if row.paid)
+    return Row("all stages", **sums, judge=paid, paid=True, gpu=sum(known) if len(known) == len(rows) else None)
 
 
 def _texts(row: Row) -> tuple[str, ...]:
     counts = [f"{n:,}" if n else "" for n in (row.cells, row.texts, row.read, row.written)]
     disk = f"{row.disk / 1e9:.1f} GB" if row.disk >= 1e8 else f"{row.disk / 1e6:.1f} MB" if row.disk else ""
+    judge = (f"${row.judge:.2f}" if row.paid else f"(${row.judge:.2f})") if row.judge else ""
     gpu = "not known" if row.gpu is None else _duration(row.gpu) if row.gpu else ""
-    return (row.stage, *counts, disk, f"${row.judge:.2f}" if row.judge else "", gpu)
+    return (row.stage, *counts, disk, judge, gpu)
 
 
 def _duration(seconds: float) -> str:
@@ -261,4 +289,7 @@ def _assumptions(scene: Scene) -> Iterator[str]:
         yield f"Weights: {held:.1f} GB per model in half precision."
     yield f"GPU time (an estimate, loading left out): {scene.machine}, {scene.compute.batch_rows} texts at a time."
     yield f"Texts: {scene.habits}."
-    yield (f"Judge (what labelling with it would cost; {', '.join(FREE)} cost nothing): {scene.prices}.")
+    yield (
+        f"Judge (in brackets: what it would cost where the preset asks none; {', '.join(FREE)} cost nothing): "
+        f"{scene.prices}."
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,9 @@ from multidir.experiments.budget import Shape
 from multidir.recipes.configure import from_values
 from multidir.recipes.find import full_name
 from multidir.records.pair import Pair
+
+MADE = "stage:"
+"""Begins the source of a model that a stage of the study makes."""
 
 
 @dataclass(frozen=True)
@@ -37,11 +41,20 @@ class Preset:
     name: str
     title: str
     pair: Pair
+    """Its reasoning model may be `stage:NAME`, the folder `model` of what an earlier stage leaves."""
     stages: tuple[Stage, ...]
     rules: str = ""
     """Rule set that fills what a stage's settings leave open."""
     shape: Shape | None = None
     """Of both models, to tell what a study will take before they are here."""
+
+    def pair_with(self, outputs: Mapping[str, Path]) -> Pair:
+        """The pair as it is once these stages are done: without a reasoning model before it is made."""
+        source = self.pair.reasoning or ""
+        if not source.startswith(MADE):
+            return self.pair
+        made = outputs.get(source.removeprefix(MADE))
+        return replace(self.pair, reasoning=None if made is None else str(made / "model"))
 
 
 def preset_names() -> list[str]:
@@ -67,15 +80,22 @@ def load_preset(name: str) -> Preset:
     return _preset(file.stem, table)
 
 
-def chosen_preset(name: str, rules: str = "", base: str = "", reasoning: str = "") -> Preset:
-    """A preset with rules and models in place of its own, where they are given.
+def chosen_preset(name: str, rules: str = "", base: str = "", reasoning: str = "", annotator: str = "") -> Preset:
+    """A preset with rules, models and an annotator of its traces in place of its own, where they are given.
 
     Raises:
         ConfigError: as `load_preset`.
     """
     preset = load_preset(name)
     models = {role: source for role, source in (("base", base), ("reasoning", reasoning)) if source}
-    return replace(preset, rules=rules or preset.rules, pair=replace(preset.pair, **models))
+    stages = tuple(_annotated(stage, annotator) for stage in preset.stages)
+    return replace(preset, rules=rules or preset.rules, pair=replace(preset.pair, **models), stages=stages)
+
+
+def _annotated(stage: Stage, annotator: str) -> Stage:
+    if not annotator or stage.recipe != "data/annotate":
+        return stage
+    return replace(stage, science={**stage.science, "annotator": annotator})
 
 
 def _preset(name: str, table: dict[str, Any]) -> Preset:
@@ -92,8 +112,15 @@ def _preset(name: str, table: dict[str, Any]) -> Preset:
         stage = Stage(recipe, stage.name or recipe.partition("/")[2], stage.inputs, stage.science)
         _check_chain(name, stage, [earlier.name for earlier in stages])
         stages.append(stage)
+    _check_pair(name, pair, [stage.name for stage in stages])
     shape = from_values(Shape, table["shape"], f"preset {name}, [shape]") if "shape" in table else None
     return Preset(name, table.get("title", name), pair, tuple(stages), table.get("rules", ""), shape)
+
+
+def _check_pair(preset: str, pair: Pair, stages: list[str]) -> None:
+    source = pair.reasoning or ""
+    if source.startswith(MADE) and source.removeprefix(MADE) not in stages:
+        raise ConfigError(f"preset {preset}: the reasoning model is {source!r}, and there is no such stage")
 
 
 def _check_chain(preset: str, stage: Stage, earlier: list[str]) -> None:

@@ -43,7 +43,7 @@ def open_stage(cfg: Any, recipe: str, inputs: Mapping[str, Path] | None = None, 
             found[field.name] = value
             config[field.name] = value
         else:
-            config[field.name] = plain(value) if not isinstance(value, Pair) else _hub_sources(value)
+            config[field.name] = plain(value) if not isinstance(value, Pair) else _sources(value)
     return open_run(cfg.compute.runs, recipe, config, found)
 
 
@@ -56,10 +56,10 @@ def pair_inputs(pair: Pair) -> dict[str, Path]:
     return files
 
 
-def _hub_sources(pair: Pair) -> dict[str, str]:
-    """Models that are named, not located: their id with its revision is what the hash can hold."""
+def _sources(pair: Pair) -> dict[str, str | Path]:
+    """Where the models were found: a hub id is hashed, a place on this machine is only written down."""
     named = {role: pair.source(role) for role in pair.roles}
-    return {role: source for role, source in named.items() if not locate(source).is_folder}
+    return {role: Path(source) if locate(source).is_folder else source for role, source in named.items()}
 
 
 def headline(path: Path) -> str:

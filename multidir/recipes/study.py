@@ -6,11 +6,13 @@ import dataclasses
 import logging
 import time
 import typing
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from multidir.chat.key import Key
 from multidir.config import Compute
-from multidir.errors import MultidirError
+from multidir.errors import ConfigError, MultidirError
 from multidir.recipes.configure import from_values
 from multidir.recipes.find import Recipe, load_recipe
 from multidir.recipes.preset import Preset, Stage
@@ -30,10 +32,12 @@ def stage_config(recipe: Recipe, stage: Stage, preset: Preset, outputs: dict[str
     """
     kinds = typing.get_type_hints(recipe.config)
     science = completed(stage.science, load_rules(preset.rules).get(stage.recipe, {}))
-    values: dict[str, Any] = {"science": science, "compute": plain(compute)}
+    known = {field.name for field in dataclasses.fields(kinds["compute"])}
+    run_on = {name: value for name, value in plain(compute).items() if name in known}  # most recipes make no calls
+    values: dict[str, Any] = {"science": science, "compute": run_on}
     for field in dataclasses.fields(recipe.config):
         if kinds[field.name] is Pair:
-            values[field.name] = plain(preset.pair)
+            values[field.name] = plain(preset.pair_with(outputs))
     values |= {name: str(outputs[source]) for name, source in stage.inputs.items()}
     return from_values(recipe.config, values, f"preset {preset.name}, stage {stage.name}")
 
@@ -46,6 +50,7 @@ def run_study(preset: Preset, compute: Compute) -> Path:
     """
     # Every setting is checked before the first stage runs: a typo in the last stage must not cost an hour.
     configs = check_settings(preset, compute)
+    check_keys(configs)
     log.info("study of %s, %d stages", preset.title, len(configs))
     outputs: dict[str, Path] = {}
     made = Path()
@@ -63,7 +68,26 @@ def run_study(preset: Preset, compute: Compute) -> Path:
     return made
 
 
+def check_keys(configs: Sequence[Any]) -> None:
+    """Refuse to begin a study that a judge will label when there is no key to ask it with.
+
+    Raises:
+        ConfigError: no key is set; the message names the way without a judge.
+    """
+    for cfg in configs:
+        if getattr(cfg.science, "annotator", "") == "judge":
+            try:
+                Key(cfg.compute.calls.key_variable, cfg.science.judge.base_url).reveal()
+            except ConfigError as error:
+                error.add_note("or label by rules, without a judge: --annotator lexical")
+                raise
+
+
 def check_settings(preset: Preset, compute: Compute) -> list[Any]:
     """Build every stage's Config on stand-in paths, to find mistakes in a preset before anything runs."""
-    stand_ins = {stage.name: Path(stage.name) for stage in preset.stages}
-    return [stage_config(load_recipe(stage.recipe), stage, preset, stand_ins, compute) for stage in preset.stages]
+    stand_ins: dict[str, Path] = {}
+    configs = []
+    for stage in preset.stages:
+        configs.append(stage_config(load_recipe(stage.recipe), stage, preset, stand_ins, compute))
+        stand_ins[stage.name] = Path(stage.name)
+    return configs

@@ -193,7 +193,25 @@ class ShadedBlock:
         return cls(title, tuple(shades))
 
 
-Block = FigureBlock | TableBlock | TextBlock | FactsBlock | CodeBlock | DetailsBlock | TraceBlock | ShadedBlock
+@dataclass(frozen=True)
+class ViewerBlock:
+    """The trace viewer (see `view.viewer_html`); one per page, and not inside something to unfold."""
+
+    kind: ClassVar[str] = "viewer"
+    html: Markup
+
+
+Block = (
+    FigureBlock
+    | TableBlock
+    | TextBlock
+    | FactsBlock
+    | CodeBlock
+    | DetailsBlock
+    | TraceBlock
+    | ShadedBlock
+    | ViewerBlock
+)
 
 
 def visible(text: str) -> str:

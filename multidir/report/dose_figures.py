@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -12,22 +13,28 @@ from multidir.report import draw, words
 from multidir.report.cells import point_at, unscored
 from multidir.report.dose_points import MEASURES, TARGETS, Measure, best, dose_points, without_coherence
 from multidir.report.plot import Plot, compose
-from multidir.report.style import INK, MUTED, RANDOM, ROLE_NAMES, ROLE_TONES, TARGET_LINES, TARGET_NAMES
+from multidir.report.style import INK, MUTED, NULLS, ROLE_NAMES, ROLE_TONES, TARGET_LINES, TARGET_NAMES, Tone
 
 _MORE_MARKERS = "Dv<>P"
 """For further directions of one origin; the first has the marker of its tone."""
 
 
-def dose_curves(cells: pd.DataFrame, measure: Measure = "backtrack", coherent_at_least: float | None = 0.8) -> Plot:
+def dose_curves(
+    cells: pd.DataFrame,
+    measure: Measure = "backtrack",
+    coherent_at_least: float | None = 0.8,
+    targets: Sequence[str] = TARGETS,
+) -> Plot:
     """How much backtracking each direction causes as its dose grows, in both models.
 
     Args:
-        cells: one row per cell with columns target (base | reasoning), direction_role (base | reasoning |
-            random | noise | label | mean | self | none), direction, dose, dose_unit, n_prompts, coherent_share and,
-            for the measure, backtrack_share, low, high or keyword_share, keyword_low, keyword_high.
+        cells: one row per cell with columns target (base | reasoning), direction_role (base | reasoning | random |
+            random-cov | shuffled | noise | label | mean | self | none), direction, dose, dose_unit, n_prompts,
+            coherent_share and, for the measure, backtrack_share, low, high or keyword_share, keyword_low, keyword_high.
         measure: `backtrack` (labelled sentences) or `keyword` (words).
         coherent_at_least: cells below this share of coherent generations are drawn hollow; None for tables of
             others that do not report it.
+        targets: models with a panel.
     Raises:
         FormatError: columns are missing or hold something else.
     """
@@ -37,8 +44,8 @@ def dose_curves(cells: pd.DataFrame, measure: Measure = "backtrack", coherent_at
     highest = points[["value", "high"]].max().max()
 
     def paint(figure: Figure, narrow: bool) -> None:
-        panels = draw.panels(figure, 1, 2, narrow)
-        for axes, target in zip(panels, TARGETS, strict=True):
+        panels = draw.panels(figure, 1, len(targets), narrow)
+        for axes, target in zip(panels, targets, strict=True):
             _dose_panel(axes, points[points["target"] == target], target)
         draw.from_zero(panels, highest)
         for axes in panels if narrow else panels[:1]:
@@ -106,7 +113,7 @@ def transfer_matrix(cells: pd.DataFrame, measure: Measure = "backtrack", coheren
 def _series(points: pd.DataFrame) -> list[tuple[str, str, str, pd.DataFrame]]:
     """(role, direction, marker, points) per drawn line; random first, so that it lies below."""
     found = []
-    for role in ("random", "noise", "self", "mean", "label", "reasoning", "base"):
+    for role in (*NULLS, "noise", "self", "mean", "label", "reasoning", "base"):
         some = points[points["direction_role"] == role]
         for index, (name, group) in enumerate(some.groupby("direction")):
             marker = _MORE_MARKERS[(index - 1) % len(_MORE_MARKERS)] if index else ROLE_TONES[role].marker
@@ -124,8 +131,8 @@ def _dose_panel(axes: Axes, points: pd.DataFrame, target: str) -> None:
     if none is not None:
         draw.level(axes, none["value"])
     for role, name, marker, group in _series(points):
-        if role == "random":
-            _random_spread(axes, group, name)
+        if role in NULLS:
+            _null_spread(axes, group, ROLE_TONES[role], name)
         else:
             draw.curve(axes, group, "dose", ROLE_TONES[role], name, TARGET_LINES[target], marker)
             peak = best(group)
@@ -133,16 +140,17 @@ def _dose_panel(axes: Axes, points: pd.DataFrame, target: str) -> None:
                 draw.value_label(axes, peak["dose"], peak["high"], words.percent(peak["value"]), ROLE_TONES[role])
 
 
-def _random_spread(axes: Axes, points: pd.DataFrame, name: str) -> None:
-    """Range and median of the random directions; at a single dose as a bar, since nothing is known in between."""
+def _null_spread(axes: Axes, points: pd.DataFrame, tone: Tone, name: str) -> None:
+    """Range and median of directions that mean nothing; at a single dose as a bar beside those of the other kinds."""
     steered = points[points["dose"] > 0]
     if len(steered) > 1:
-        axes.fill_between(points["dose"], points["low"], points["high"], color=RANDOM.light, alpha=0.22, linewidth=0)
-        axes.plot(points["dose"], points["value"], color=RANDOM.light, linewidth=1.2, label=name)
+        axes.fill_between(points["dose"], points["low"], points["high"], color=tone.light, alpha=0.22, linewidth=0)
+        axes.plot(points["dose"], points["value"], color=tone.light, linewidth=1.2, label=name)
         return
     ends = steered[["low", "high"]].to_numpy().ravel()
-    axes.plot([steered["dose"].iloc[0]] * 2, ends, color=RANDOM.light, alpha=0.45, linewidth=7, label="_range")
-    axes.plot(steered["dose"], steered["value"], "_", color=RANDOM.light, markersize=13, markeredgewidth=2, label=name)
+    at = steered["dose"].iloc[0] * (1 + 0.03 * NULLS.index(str(steered["direction_role"].iloc[0])))
+    axes.plot([at] * 2, ends, color=tone.light, alpha=0.45, linewidth=7, label="_range")
+    axes.plot([at], steered["value"], "_", color=tone.light, markersize=13, markeredgewidth=2, label=name)
 
 
 def _base_ceiling(axes: Axes, points: pd.DataFrame) -> None:
@@ -155,15 +163,17 @@ def _base_ceiling(axes: Axes, points: pd.DataFrame) -> None:
 
 
 def _dose_keys(points: pd.DataFrame) -> list[Any]:
-    lines = {name: (role, marker) for role, name, marker, _ in _series(points) if role != "random"}
+    lines = {name: (role, marker) for role, name, marker, _ in _series(points) if role not in NULLS}
     roles = [role for role, _ in lines.values()]
     keys: list[Any] = []
     for name, (role, marker) in reversed(lines.items()):
         label = ROLE_NAMES[role] if roles.count(role) == 1 else name
         keys.append(draw.line_key(ROLE_TONES[role], label, "-", marker))
-    if (points["direction_role"] == "random").any():
-        count = int(points["n_directions"].max())
-        keys.append(draw.band_key(RANDOM, f"{count} random, range"))
+    for role in NULLS:
+        some = points[points["direction_role"] == role]
+        if len(some):
+            count = int(some["n_directions"].max())
+            keys.append(draw.band_key(ROLE_TONES[role], f"{count} {ROLE_NAMES[role]}, range"))
     if not points["coherent"].all():
         keys.append(draw.line_key(MUTED, "hollow: incoherent", "", "o", hollow=True))
     if (points["direction_role"] == "none").any():

@@ -7,7 +7,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from multidir.report.cells import checked, highest, known_values, no_repeats, one_unit
-from multidir.report.style import ROLE_NAMES
+from multidir.report.style import NULLS, ROLE_NAMES
 
 Measure = Literal["backtrack", "keyword"]
 
@@ -23,9 +23,9 @@ TARGETS = ("reasoning", "base")
 def dose_points(cells: pd.DataFrame, what: str, measure: Measure, coherent_at_least: float | None) -> pd.DataFrame:
     """The points of dose curves: one row per target, series and dose.
 
-    Derived directions are one series each; random directions become one series with their median as value
-    and their smallest and largest value as low and high. The unsteered cell (role none) stands at dose 0 of
-    every series that has no dose 0 of its own.
+    Derived directions are one series each; random directions, and others that mean nothing, become one series of each
+    kind with their median as value and their smallest and largest value as low and high. The unsteered cell (role none)
+    stands at dose 0 of every series that has no dose 0 of its own.
 
     Args:
         cells: see `dose_curves`.
@@ -48,7 +48,7 @@ def dose_points(cells: pd.DataFrame, what: str, measure: Measure, coherent_at_le
     one_unit(table, what)
     no_repeats(table, what, ["target", "direction", "dose"])
     unsteered = table[table["direction_role"] == "none"].assign(dose=0.0)
-    random = table["direction_role"] == "random"
+    random = table["direction_role"].isin(NULLS)
     named = table[~random & (table["direction_role"] != "none")].assign(n_directions=1)
     points = pd.concat([named, _spread(table[random])], ignore_index=True)
     points = pd.concat([unsteered.assign(n_directions=0), _with_origin(points, unsteered)], ignore_index=True)
@@ -76,7 +76,7 @@ def best(points: pd.DataFrame) -> Any:
 
 
 def _spread(random: pd.DataFrame) -> pd.DataFrame:
-    """Random directions pooled per dose: median, smallest, largest."""
+    """Directions that mean nothing pooled by kind and dose: median, smallest, largest."""
     if random.empty:
         return random.assign(n_directions=0)
     grouped = random.groupby(["target", "direction_role", "dose"], as_index=False)
@@ -87,7 +87,7 @@ def _spread(random: pd.DataFrame) -> pd.DataFrame:
         coherent_share=("coherent_share", "median"),
         n_prompts=("n_prompts", "median"),
         n_directions=("direction", "nunique"),
-    ).assign(direction="random median")
+    ).assign(direction=lambda pooled: pooled["direction_role"] + " median")
 
 
 def _with_origin(points: pd.DataFrame, unsteered: pd.DataFrame) -> pd.DataFrame:
@@ -98,7 +98,7 @@ def _with_origin(points: pd.DataFrame, unsteered: pd.DataFrame) -> pd.DataFrame:
     )
     unsteered = unsteered.drop(columns=["direction_role", "direction", "dose"])
     origin = (
-        first[(first["dose"] > 0) & ((first["direction_role"] != "random") | (first["doses"] > 1))]
+        first[(first["dose"] > 0) & (~first["direction_role"].isin(NULLS) | (first["doses"] > 1))]
         .drop(columns="doses")
         .assign(dose=0.0)
         .merge(unsteered, on="target")

@@ -19,6 +19,7 @@ from multidir.report.direction_figures import direction_geometry, projection_his
 from multidir.report.dose_figures import dose_curves, transfer_matrix
 from multidir.report.geometry_figures import cosine_matrix, model_agreement, span_angles
 from multidir.report.ladder_figures import equivalent_doses
+from multidir.report.layer_figures import layer_curves
 from multidir.report.lens_figures import logit_lens
 from multidir.report.offset_figures import offset_grid
 from multidir.report.paper_figures import beside_paper
@@ -51,6 +52,7 @@ __all__ = [
     "isoboles",
     "joint_plane",
     "latent_density",
+    "layer_curves",
     "logit_lens",
     "model_agreement",
     "model_share",

@@ -1,8 +1,10 @@
-"""Bringing a figure into an HTML page: SVG with its own ids and the page's colours, PNG and CSV as data addresses."""
+"""Bringing things into an HTML page: figures in the page's colours and with ids of their own, data, scripts."""
 
 from __future__ import annotations
 
 import base64
+import hashlib
+import json
 import re
 from dataclasses import dataclass
 
@@ -57,6 +59,20 @@ def alternative(plot: Plot) -> str:
 def address(media_type: str, data: bytes) -> str:
     """A data address: the bytes stand in the page itself."""
     return f"data:{media_type};base64,{base64.b64encode(data).decode()}"
+
+
+def script_data(content: object) -> Markup:
+    """JSON that can stand in a script element: no sign ends it, and no lone surrogate ends the browser."""
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    text = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return Markup(text)
+
+
+def script_hash(script: str) -> str:
+    """What a content security policy calls a script that may run; no other one may."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
 
 
 def inline_svg(svg: str, prefix: str, title: str, description: str) -> Markup:

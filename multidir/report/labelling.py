@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import json
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from multidir.annotate.human import FORMAT, VERSION, text_hash
 from multidir.annotate.segment import split_sentences
 from multidir.errors import ConfigError
 from multidir.records.taxonomy import Taxonomy
+from multidir.report.inline import script_data, script_hash
 
 MOST_LABELS = 9
 """As many as there are digits to press."""
@@ -86,18 +86,10 @@ def labelling_page(items: Sequence[Shown], taxonomy: Taxonomy) -> str:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     return environment.from_string(_file("labelling.html.j2")).render(
         taxonomy=taxonomy,
-        data=_data({**content, "hash": digest}),
+        data=script_data({**content, "hash": digest}),
         script=Markup(script),
-        script_hash="sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+        script_hash=script_hash(script),
     )
-
-
-def _data(content: object) -> Markup:
-    """JSON that can stand in a script element: pure ASCII, and no sign that could end it."""
-    text = json.dumps(content)
-    for sign in "<>&":
-        text = text.replace(sign, f"\\u{ord(sign):04x}")
-    return Markup(text)
 
 
 @cache

@@ -15,10 +15,11 @@ from markupsafe import Markup
 
 from multidir.errors import ConfigError
 from multidir.records.verdict import Status, Verdict
-from multidir.report.blocks import Block, DetailsBlock, FigureBlock
-from multidir.report.inline import FigureView, view
+from multidir.report.blocks import Block, DetailsBlock, FigureBlock, ViewerBlock
+from multidir.report.inline import FigureView, script_hash, view
 from multidir.report.style import FONT_STACK, TONES
 from multidir.report.tables import html_table
+from multidir.report.view import viewer_script
 from multidir.store.atomic import write_bytes_atomic
 
 STATUS_MARKS: dict[Status, str] = {
@@ -86,13 +87,16 @@ def render_page(page: Page) -> str:
     """The page as one HTML document without any reference to the outside."""
     anchors = _section_anchors(page.sections)
     views = _figure_views(page.sections)
+    viewer = _has_viewer(page.sections)
     return _template().render(
         page=page,
         sections=list(zip(anchors, page.sections, strict=True)),
         verdicts=[_Marked(verdict, STATUS_MARKS[verdict.status]) for verdict in page.verdicts],
         figure_of=lambda block: views[id(block)],
         numbers_table=_numbers_table,
-        css=Markup(_css()),
+        css=Markup(stylesheet(viewer)),
+        script=Markup(viewer_script()) if viewer else "",
+        script_policy=Markup(f"; script-src '{script_hash(viewer_script())}'" if viewer else ""),
     )
 
 
@@ -122,6 +126,13 @@ def _figure_views(sections: tuple[Section, ...]) -> dict[int, FigureView]:
         anchor = _unique(f"fig-{block.plot.name}", taken)
         views[id(block)] = view(block.plot, anchor, block.as_png)
     return views
+
+
+def _has_viewer(sections: tuple[Section, ...]) -> bool:
+    found = sum(isinstance(block, ViewerBlock) for section in sections for block in section.blocks)
+    if found > 1:
+        raise ConfigError(f"a page holds one trace viewer, and there are {found}")
+    return bool(found)
 
 
 def _figure_blocks(blocks: list[Block]) -> list[FigureBlock]:
@@ -167,12 +178,13 @@ def _template() -> Template:
 
 
 @cache
-def _css() -> str:
-    """The style sheet, with the colours of the figures as variables."""
+def stylesheet(viewer: bool = False) -> str:
+    """The style sheet, with the colours of the figures as variables, and with that of the trace viewer."""
     light = "".join(f"{tone.variable}:{tone.light};" for tone in TONES)
     dark = "".join(f"{tone.variable}:{tone.dark};" for tone in TONES)
-    sheet = resources.files("multidir.report").joinpath("page.css").read_text(encoding="utf-8")
+    files = ("page.css", "view.css")[: 1 + viewer]
+    sheets = [resources.files("multidir.report").joinpath(name).read_text(encoding="utf-8") for name in files]
     return (
         f":root{{{light}--plot-font:{FONT_STACK}}}\n"
-        f"@media screen and (prefers-color-scheme: dark){{:root{{{dark}}}}}\n{sheet}"
+        f"@media screen and (prefers-color-scheme: dark){{:root{{{dark}}}}}\n{''.join(sheets)}"
     )

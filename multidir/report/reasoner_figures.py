@@ -24,6 +24,7 @@ def reasoner_loss(table: pd.DataFrame) -> Plot:
     what = "reasoner_loss"
     data = checked(table, what, ("model",), ("tokens", "loss", "low", "high", "n_traces"))
     known_values(data, what, "model", ("training", "base", "reasoning", "change"))
+    data = data.sort_values(["model", "tokens"], ignore_index=True)
     points = data[data["model"] == "training"]
     before, after, change = (data[data["model"] == name].iloc[0] for name in ("base", "reasoning", "change"))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -14,6 +15,9 @@ from multidir.report.plot import Plot, save
 from multidir.store.runs import Run
 
 Draw = Callable[[pd.DataFrame], Plot]
+
+_WAITS = partial(figures.dose_curves, measure="keyword", targets=("reasoning",))
+"""The measure of the paper's Fig. 4, into the model that it steers."""
 
 _TRAINED: tuple[tuple[str, Draw], ...] = (
     ("curve.csv", figures.training_curves),
@@ -68,6 +72,11 @@ FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
     "analysis/density": (("density.csv", figures.token_density), ("profile.csv", figures.projection_profile)),
     "analysis/paper": (("beside.csv", figures.beside_paper),),
     "analysis/offsets": (("cells.csv", figures.offset_grid),),
+    "analysis/baselines": (
+        ("cells.csv", _WAITS),
+        ("cells.csv", partial(figures.dose_curves, targets=("reasoning",))),
+    ),
+    "analysis/layers": (("cells.csv", figures.layer_curves),),
     "analysis/combination": (
         ("pairs.csv", figures.joint_plane),
         ("ladders.csv", figures.equivalent_doses),
@@ -92,7 +101,7 @@ PUBLISHED: dict[str, Callable[[], Plot]] = {
     "analysis/offsets": lambda: figures.offset_grid(
         paper_tables.fig2_cells(), coherent_at_least=None, measure="keyword"
     ),
-    "analysis/steering": lambda: figures.dose_curves(paper_tables.fig4_cells(), "keyword", None),
+    "analysis/baselines": lambda: _WAITS(paper_tables.fig4_cells(), coherent_at_least=None),
 }
 """Recipe -> the figure of the paper that it repeats, drawn from its numbers by the function that draws ours."""
 

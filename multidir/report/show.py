@@ -15,6 +15,7 @@ from multidir.report.run_figures import plots_of
 from multidir.report.show_store import describe_store, store_figures
 from multidir.store.activations import ActivationStore
 from multidir.store.manifest_file import MANIFEST, read_manifest
+from multidir.store.plain import plain
 from multidir.store.runs import verify_run
 
 _SAE = "cfg.json"
@@ -42,6 +43,24 @@ def show(path: Path) -> str:
         raise ConfigError(f"{path} is nothing that multidir wrote: it has no {MANIFEST}")
     manifest = read_manifest(path)
     return "\n".join(_run(path, manifest) if "recipe" in manifest else describe_store(ActivationStore.open(path)))
+
+
+def facts(path: Path) -> dict[str, Any]:
+    """What `show` says of a run or store, as values for another program; of anything else, its lines.
+
+    Raises:
+        ConfigError: as `show`.
+        FormatError: as `show`.
+    """
+    if not (path / MANIFEST).is_file():
+        return {"path": path, "text": show(path).splitlines()}
+    manifest = read_manifest(path)
+    if "recipe" not in manifest:
+        return {"path": path, "manifest": manifest}
+    kept = ("recipe", "status", "seconds", "inputs", "seeds", "versions", "outputs")
+    headline = manifest["notes"].get("headline", "")
+    verdicts = [plain(verdict) for verdict in read_verdicts(path)]
+    return {"path": path, "headline": headline, "verdicts": verdicts, **{k: manifest.get(k) for k in kept}}
 
 
 def verify(path: Path) -> list[str]:

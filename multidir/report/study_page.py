@@ -10,6 +10,7 @@ from typing import Any
 
 import pandas as pd
 
+from multidir.errors import ConfigError, MissingExtra, ModelError
 from multidir.experiments.paper_numbers import RULE
 from multidir.experiments.results import read_verdicts
 from multidir.records.outcome import Outcome
@@ -24,10 +25,13 @@ from multidir.report.blocks import (
     TableBlock,
     TextBlock,
     TraceBlock,
+    ViewerBlock,
 )
 from multidir.report.page import Page, Provenance, Section
 from multidir.report.run_figures import plots_of, published_plot
 from multidir.report.tables import Interval
+from multidir.report.view import View, lead_of, view_content, viewer_html
+from multidir.report.view_sources import input_folder
 from multidir.store.rows import read_rows
 from multidir.store.runs import read_manifest
 
@@ -44,11 +48,21 @@ TABLES = {
     "cells": "Estimates by cell",
 }
 """Tables that a section unfolds when its run has them."""
+TRACES = "What did the models write, token by token?"
+VIEWED = View(traces=40, readings=4, pairs=20)
+"""What the page shows of traces; `multidir view` shows more."""
 SAMPLES = 3
 """Traces, and pairs of steered and unsteered texts, that the page shows."""
 
 
-def study_page(title: str, question: str, about: str, runs: Sequence[Path], questions: Mapping[str, str]) -> Page:
+def study_page(
+    title: str,
+    question: str,
+    about: str,
+    runs: Sequence[Path],
+    questions: Mapping[str, str],
+    viewed: Path | None = None,
+) -> Page:
     """Put the runs of a study on one page, in the order given.
 
     Args:
@@ -57,10 +71,12 @@ def study_page(title: str, question: str, about: str, runs: Sequence[Path], ques
         about: what the pair is, and what it is not.
         runs: complete run folders.
         questions: recipe name -> the question it answers.
+        viewed: a run whose traces, and those of the runs behind it, are shown token by token.
     """
     manifests = {path: read_manifest(path) for path in runs}
     verdicts = tuple(verdict for path in reversed(runs) for verdict in read_verdicts(path))
     sections = [_section(path, manifests[path], questions) for path in runs]
+    sections += [] if viewed is None else [_traces_section(viewed)]
     return Page(
         title=title,
         question=question,
@@ -77,10 +93,11 @@ def summary(page: Page) -> str:
 
 
 def _answer(verdicts: Sequence[Verdict], manifests: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The first two verdicts in words; a study that decides nothing answers with its last two headlines."""
+    """The first two verdicts in words and the first on a combination; without any, the last two headlines."""
     words = {Status.SUPPORTED: "Yes", Status.REFUTED: "No", Status.UNDETERMINED: "Open", Status.INVALID: "Invalid"}
     if verdicts:
-        return tuple(_in_words(v, words[v.status]) for v in verdicts[:2])
+        plain, labelled = ([v for v in verdicts if bool(v.label) is own] for own in (False, True))
+        return tuple(_in_words(v, words[v.status]) for v in [*plain[:2], *labelled[: 1 if plain else 2]])
     lines = [str(manifest["notes"].get("headline", "")) for manifest in manifests]
     return tuple(f"{line[0].upper()}{line[1:]}." for line in lines[-2:] if line) or ("Nothing was measured.",)
 
@@ -117,6 +134,16 @@ def _section(path: Path, manifest: Mapping[str, Any], questions: Mapping[str, st
     return Section(questions.get(recipe, recipe), f"{headline[:1].upper()}{headline[1:]}", tuple(blocks))
 
 
+def _traces_section(run: Path) -> Section:
+    """Some traces token by token; a reason where they cannot be shown."""
+    try:
+        content = view_content(run, VIEWED)
+    except (ConfigError, ModelError, MissingExtra) as error:
+        return Section(TRACES, "", (TextBlock(f"The viewer is left out: {error}."),))
+    lead = f"{lead_of(content)} `multidir view` shows all of them, on a page of its own."
+    return Section(TRACES, lead, (ViewerBlock(viewer_html(content)),))
+
+
 def _top_tokens(path: Path) -> list[Block]:
     """What directions decode to, one line per direction and unembedding."""
     if not (path / "tokens.csv").is_file():
@@ -149,7 +176,13 @@ def _beside_paper(path: Path) -> list[Block]:
     columns = ["what", "published", "value", "low", "high", "n", "status", "source"]
     here = {"here": Interval("value", "low", "high", decimals=3)}
     block = TableBlock.of(table[columns], "Published numbers and ours", here, decimals={"published": 3})
-    return [block, TextBlock(f"Rule: {RULE}.", "note")]
+    return [*_claims(path), block, TextBlock(f"Rule: {RULE}.", "note")]
+
+
+def _claims(path: Path) -> list[Block]:
+    """The claims of the paper's figures and how they came out here."""
+    table = pd.read_csv(path / "claims.csv")
+    return [TableBlock.of(table, "What the paper's figures claim, and what of it held here")] * bool(len(table))
 
 
 def _verdict_texts(verdicts: Sequence[Verdict]) -> Iterator[str]:
@@ -174,7 +207,7 @@ def _samples(path: Path) -> list[Block]:
 
 def _labelled_traces(path: Path) -> list[Block]:
     manifest = read_manifest(path)
-    source = path if (path / "traces.jsonl").is_file() else _input_folder(path, manifest, "traces")
+    source = path if (path / "traces.jsonl").is_file() else input_folder(path, manifest, "traces")
     if source is None:
         return []
     traces = {trace.id: trace for trace in read_rows(source / "traces.jsonl", Trace)}
@@ -184,13 +217,6 @@ def _labelled_traces(path: Path) -> list[Block]:
     with_hits = [name for name, found in by_trace.items() if any(s.label == "backtracking" for s in found)]
     shown = [TraceBlock.of(traces[name], by_trace[name]) for name in with_hits[:SAMPLES]]
     return [*shown[:1], DetailsBlock("More traces", tuple(shown[1:]))] if len(shown) > 1 else list(shown)
-
-
-def _input_folder(path: Path, manifest: Mapping[str, Any], name: str) -> Path | None:
-    """Where an input run lies: beside this run's recipe folder, by its name."""
-    wanted = manifest["inputs"].get(name, {}).get("name", "")
-    found = sorted(path.parents[2].glob(f"*/*/{wanted}")) if wanted else []
-    return found[0] if found else None
 
 
 def _steered_texts(outcomes: Sequence[Outcome]) -> list[Block]:

@@ -25,6 +25,8 @@ CARD = Tone("--plot-card", "#ffffff", "#1b2027")
 BASE = Tone("--plot-base", "#0072b2", "#5cb8f0")
 REASONING = Tone("--plot-reasoning", "#d55e00", "#ff9a52", "s")
 RANDOM = Tone("--plot-random", "#8b939c", "#8a94a1")
+RANDOM_LIKE = Tone("--plot-random-like", "#5f7f95", "#86aac2")
+SHUFFLED = Tone("--plot-shuffled", "#9a7b62", "#c9a88c")
 NOISE = Tone("--plot-noise", "#b0578d", "#e08fc0", "^")
 OTHER_LABEL = Tone("--plot-label", "#00795c", "#4fc7a4", "p")
 MEAN = Tone("--plot-mean", "#8a6d00", "#d9b93f", "v")
@@ -34,7 +36,7 @@ LESS = Tone("--plot-less", "#7d4fc4", "#b795f2", "v")
 
 TONES: tuple[Tone, ...] = (
     *(INK, MUTED, GRID, SHADE, CARD, BASE, REASONING, RANDOM, NOISE),
-    *(OTHER_LABEL, MEAN, SELF, PAIR, LESS),
+    *(OTHER_LABEL, MEAN, SELF, PAIR, LESS, RANDOM_LIKE, SHUFFLED),
 )
 
 VERDICT_TONES: dict[str, Tone] = {
@@ -51,6 +53,8 @@ ROLE_TONES: dict[str, Tone] = {
     "base": BASE,
     "reasoning": REASONING,
     "random": RANDOM,
+    "random-cov": RANDOM_LIKE,
+    "shuffled": SHUFFLED,
     "noise": NOISE,
     "label": OTHER_LABEL,
     "mean": MEAN,
@@ -59,10 +63,15 @@ ROLE_TONES: dict[str, Tone] = {
 }
 """Colour by where a direction comes from."""
 
+NULLS = ("random", "random-cov", "shuffled")
+"""Kinds of directions that mean nothing: of each, the range and the median are drawn."""
+
 ROLE_NAMES: dict[str, str] = {
     "base": "base-derived",
     "reasoning": "reasoning-derived",
     "random": "random",
+    "random-cov": "random, like activations",
+    "shuffled": "shuffled labels",
     "noise": "noise",
     "label": "other label",
     "mean": "mean activation",

@@ -22,6 +22,10 @@ class Between(NamedTuple):
     intercept: float
     slopes: FloatArray
     """(q,) float64, one per column; nan where prompts do not determine it."""
+    variances: FloatArray
+    """(q,) float64. Squares of `slopes` as they are estimated, which may lie below zero."""
+    spread: FloatArray
+    """(m, q) float64. What each prompt contributes to the error of `variances`; see `stats.contrast`."""
 
 
 def intraclass(y: FloatArray, n: FloatArray, group: IntArray) -> float:
@@ -80,9 +84,13 @@ def between_prompts(y: FloatArray, n: FloatArray, x: FloatArray, fit: LogitFit, 
     weight = 1 / g**2
     with np.errstate(invalid="ignore"):
         slopes = (weight * (own**2 - inflation * g)).sum(axis=0) / weight.sum(axis=0)
+    spread = np.zeros((len(y), x.shape[1]))
+    with np.errstate(invalid="ignore"):
+        part = weight * (own**2 - inflation * g - slopes) / weight.sum(axis=0)
+    spread[np.flatnonzero(used)[sound]] = part[:, 1:]
     alpha = fit.alpha[used]
     noise = inflation / np.maximum(w.sum(axis=1), 1e-12)
     near = 1 / (1 + noise) ** 2  # prompts that hardly backtrack have wild intercepts
     centre = np.average(alpha, weights=near) if alpha.size else math.nan
     intercept = float((near * ((alpha - centre) ** 2 - noise)).sum() / near.sum()) if alpha.size else math.nan
-    return Between(math.sqrt(max(intercept, 0.0)), np.sqrt(np.maximum(slopes[1:], 0.0)))
+    return Between(math.sqrt(max(intercept, 0.0)), np.sqrt(np.maximum(slopes[1:], 0.0)), slopes[1:], spread)

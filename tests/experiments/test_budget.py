@@ -19,6 +19,7 @@ from multidir.experiments.budget import (
     capture_seconds,
     generation_seconds,
     judge_dollars,
+    training_seconds,
 )
 from multidir.models.load import load_model
 
@@ -82,3 +83,7 @@ def test_the_shape_is_read_from_the_configuration_alone(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config))
     with pytest.raises(FormatError, match="does not give the model's shape"):
         Shape.read(tmp_path)
+
+
+def test_training_costs_three_passes() -> None:
+    assert training_seconds(LLAMA, GPU, 1000, 192) == pytest.approx(3 * 1000 * LLAMA.flops(192) / GPU.flops)

@@ -207,7 +207,7 @@ def grouped(**plants: dict[tuple[int, int], float]) -> Counted:
     """A factorial of two models over the same prompts, each with its own interaction."""
     cells = protocol(2, ladders=False)
     tallies = {
-        name: simulate(World((0.7, 0.9), inter), cells, 100, 4, np.random.default_rng(i))
+        name: simulate(World((0.7, 0.9), inter), cells, 100, 4, np.random.default_rng(i + 2))
         for i, (name, inter) in enumerate(plants.items())
     }
     return Counted(tallies, ())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,16 @@ import pytest
 from multidir.annotate.published import read_published
 from multidir.errors import FormatError
 from multidir.experiments.paper_numbers import LABELS, NUMBERS, Published, beside, beside_table, count_statuses
-from multidir.experiments.paper_ours import from_directions, from_geometry, from_steering, from_traces
+from multidir.experiments.paper_ours import (
+    FIGURES_OF,
+    claims_table,
+    from_baselines,
+    from_directions,
+    from_geometry,
+    from_grid,
+    from_steering,
+    from_traces,
+)
 from multidir.experiments.paper_tables import (
     FIG4,
     FIG4_MAGNITUDES,
@@ -25,9 +35,10 @@ from multidir.linalg.angles import cosine
 from multidir.linalg.basis import orthonormal_basis
 from multidir.records.site import Site
 from multidir.records.text import Sentence, Trace
-from multidir.records.verdict import Status
+from multidir.records.verdict import Status, Verdict
 from multidir.report import figures
 from multidir.stats.estimate import Estimate
+from multidir.store.atomic import write_json_atomic
 from multidir.store.directions import load_published
 
 COSINE = Published("k", "cosine", 0.716, "vectors", "cosine", without_effect=0.0)
@@ -198,12 +209,40 @@ def test_peaks_are_taken_over_doses_and_unscored_cells_are_no_peaks() -> None:
             "target": ["reasoning"] * 4 + ["base"],
             "direction_role": ["none", "base", "base", "base", "base"],
             "dose": [0.0, 1.0, 2.0, 3.0, 1.0],
-            "keyword_share": [0.01, 0.3, 0.2, np.nan, 0.9],
-            "keyword_low": 0.1,
-            "keyword_high": 0.4,
+            "direction": ["none", "base/backtracking L10 -13..-8", "a", "b", "c"],
+            "substring_share": [0.01, 0.3, 0.2, np.nan, 0.9],
+            "substring_low": 0.1,
+            "substring_high": 0.4,
             "n_prompts": 10,
         }
     )
     found = from_steering(cells)
     assert set(found) == {"peak/base"}
     assert (found["peak/base"].value, found["peak/base"].n) == (0.3, 10)
+    assert from_grid(cells) == {}
+    assert from_grid(cells.assign(direction_role="reasoning"))["peak/grid"].value == 0.3
+    other = cells.assign(direction_role="label", direction="base/adding-knowledge L10 -13..-8")
+    assert set(from_steering(other, "wait")) == {"wait/adding-knowledge"}
+
+
+def test_baselines_count_for_the_papers_word_only_where_that_word_was_counted(tmp_path: Path) -> None:
+    row = {"target": "reasoning", "direction_role": "noise", "direction": "noise", "dose": 1.0, "n_prompts": 9}
+    row |= {"substring_share": 0.03, "substring_low": 0.02, "substring_high": 0.04}
+    pd.DataFrame([row]).to_csv(tmp_path / "cells.csv", index=False)
+    for words, name in ((["wait"], "wait/noise"), (["wait", "hmm"], "peak/noise")):
+        (tmp_path / "config.json").write_text(json.dumps({"science": {"scoring": {"keywords": words}}}))
+        assert list(from_baselines(tmp_path)) == [name]
+        assert name in NUMBERS
+
+
+def test_every_figure_with_a_verdict_is_listed_with_its_claim(tmp_path: Path) -> None:
+    for name, claim in (("steering", "It steers."), ("sweep", "Block 10.")):
+        (tmp_path / name).mkdir()
+        verdict = Verdict(claim, Status.REFUTED, "Because.", "a rule")
+        write_json_atomic(tmp_path / name / "verdicts.json", [verdict])
+    (tmp_path / "lens").mkdir()
+    table = claims_table({name: tmp_path / name for name in ("sweep", "steering", "lens")} | {"offsets": None})
+    assert list(table["figure"]) == ["Fig. 3", "Fig. B.1"]
+    assert list(table["claim"]) == ["It steers.", "Block 10."]
+    assert set(table["status"]) == {"refuted"}
+    assert set(FIGURES_OF) <= {"offsets", "steering", "baselines", "lens", "density", "sweep", "geometry"}

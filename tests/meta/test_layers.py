@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("experiments",),
     ("report",),
     ("recipes",),
+    ("notebook",),
     ("cli", "__main__"),
 )
 """Lowest first. A module may import its own layer and those above it in this list."""

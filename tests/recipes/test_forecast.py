@@ -131,3 +131,29 @@ def test_every_stage_that_runs_a_model_is_estimated(name: str) -> None:
             costly |= {"annotator"} & set(vars(cfg.science))
         assert not costly or stage.recipe in HANDLERS, stage.recipe
     assert "lexical" in FREE
+
+
+def test_the_papers_preset_pays_a_judge_for_its_traces_and_says_so() -> None:
+    found, free = rows("llama8b"), forecast(chosen_preset("llama8b", annotator="lexical"), Compute())
+    assert [name for name, row in found.items() if row.paid] == ["annotate"]
+    assert not any(row.paid for row in free)
+    lines = forecast_text(load_preset("llama8b"), Compute()).splitlines()
+    (annotate,), (steering,) = (
+        [line for line in lines if line.startswith(f"{name} ")] for name in ("annotate", "steering")
+    )
+    assert f" ${found['annotate'].judge:.2f}" in annotate
+    assert f"(${found['steering'].judge:.2f})" in steering
+    assert f" ${found['annotate'].judge:.2f}" in next(line for line in lines if line.startswith("all stages"))
+
+
+def test_every_steered_cell_of_the_papers_figures_is_counted() -> None:
+    found = rows("llama8b")
+    assert found["baselines"].cells == 1 + 6 * 11 + 3 * 10
+    assert found["sweep"].cells == 1 + 2 * 32 * 3
+    assert found["sweep"].written == found["sweep"].cells * 10 * 128
+
+
+def test_a_sibling_is_counted_from_what_it_learns() -> None:
+    found = rows("smollm2-pair")
+    assert found["reasoner"].read > 400 * 4 * 192
+    assert 0 < found["reasoner"].gpu < 600

@@ -21,6 +21,8 @@ SMALLER = {
     "data/annotate": {"annotator": "grammar"},
     "analysis/offsets": {"doses": [0.3, 0.45], "max_new_tokens": 60, "draws": 100},
     "analysis/steering": {"doses": [0.3, 0.45], "max_new_tokens": 60, "draws": 100, "n_random": 3},
+    "analysis/baselines": {"doses": [0.3], "max_new_tokens": 60, "draws": 100, "n_null": 1},
+    "analysis/layers": {"doses": [0.45], "max_new_tokens": 60, "draws": 100},
 }
 
 
@@ -31,7 +33,7 @@ def shrunk(stage: Stage) -> Stage:
         science["site"] = "L2"
     if "sites" in science:
         science["sites"] = ["L2"] if science["sites"] == ["L10"] else [f"L{i}" for i in range(6)]
-    if stage.recipe in ("analysis/offsets", "analysis/steering"):
+    if stage.recipe in ("analysis/offsets", "analysis/steering", "analysis/baselines", "analysis/layers"):
         science["scoring"] = {"annotator": "grammar", "min_coherent": 0.3}
     return replace(stage, science=science)
 

@@ -8,8 +8,8 @@ from multidir.config import Compute
 from multidir.errors import ConfigError
 from multidir.recipes.configure import from_command_line, from_values
 from multidir.recipes.find import full_name, load_recipe, questions, recipe_files
-from multidir.recipes.preset import load_preset, preset_names
-from multidir.recipes.study import check_settings
+from multidir.recipes.preset import chosen_preset, load_preset, preset_names
+from multidir.recipes.study import check_keys, check_settings
 from multidir.records.pair import Pair
 
 
@@ -75,3 +75,40 @@ def test_a_typo_in_the_last_stage_is_found_before_the_first_runs(tmp_path: Path)
 def test_values_of_the_wrong_type_are_named() -> None:
     with pytest.raises(ConfigError, match="base"):
         from_values(Pair, {"base": 3}, "here")
+
+
+MADE = """
+[[stage]]
+recipe = "data/import-traces"
+name = "traces"
+
+[[stage]]
+recipe = "train/reasoner"
+inputs = { traces = "traces", labels = "traces" }
+
+[[stage]]
+recipe = "data/activations"
+inputs = { traces = "traces", labels = "traces" }
+"""
+
+
+def test_a_reasoning_model_that_a_stage_makes_is_there_for_later_stages_only(tmp_path: Path) -> None:
+    file = tmp_path / "mine.toml"
+    file.write_text('[pair]\nbase = "x"\nreasoning = "stage:reasoner"\n' + MADE)
+    traces, reasoner, activations = check_settings(load_preset(str(file)), Compute())
+    assert traces.pair == reasoner.pair == Pair("x")
+    assert activations.pair == Pair("x", "reasoner/model")
+    file.write_text('[pair]\nbase = "x"\nreasoning = "stage:other"\n' + MADE)
+    with pytest.raises(ConfigError, match="'stage:other', and there is no such stage"):
+        load_preset(str(file))
+
+
+def test_a_study_that_a_judge_labels_needs_a_key_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
+    configs = check_settings(load_preset("llama8b"), Compute())
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    with pytest.raises(ConfigError, match="OPENAI_API_KEY") as caught:
+        check_keys(configs)
+    assert "--annotator lexical" in caught.value.__notes__[0]
+    check_keys(check_settings(chosen_preset("llama8b", annotator="lexical"), Compute()))
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
+    check_keys(configs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -42,6 +43,32 @@ def test_it_ends_in_a_report_that_needs_no_network(study: Path) -> None:
     assert "<svg" in page
     assert 'src="http' not in page
     assert 'href="http' not in page
+
+
+def test_the_report_shows_traces_and_view_shows_them_all(
+    study: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = only(study, "analysis/report")
+    page = (report / "report.html").read_text(encoding="utf-8")
+    assert 'id="viewer"' in page
+    assert "token by token" in page
+    out = tmp_path / "view.html"
+    assert main(["view", str(report), "--out", str(out), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert said["path"] == str(out)
+    assert said["traces"] == 40
+    names = [reading["name"] for reading in said["readings"]]
+    assert names
+    assert all("backtracking" in name for name in names)
+    data = re.search(r'id="v-data">(.*?)</script>', out.read_text(encoding="utf-8"), re.S)
+    assert data is not None
+    content = json.loads(data[1])
+    assert content["traces"][0]["tokens"]
+    assert content["steered"][0]["texts"][0]["cell"] == "unsteered"
+    one = ["--directions", names[-1], "--from", str(only(study, "train/directions"))]
+    assert main(["view", str(only(study, "data/activations")), "--out", str(out), *one]) == 0
+    assert main(["view", str(report), "--directions", "nobody", "--out", str(out)]) == 1
+    assert "no direction 'nobody'" in capsys.readouterr().err
 
 
 def test_every_stage_is_complete_and_verifies(study: Path, capsys: pytest.CaptureFixture[str]) -> None:

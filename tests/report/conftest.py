@@ -10,7 +10,7 @@ import pytest
 
 from multidir.report import figures
 from multidir.report.page import render_page
-from tests.report import demo, demo_geometry, demo_pairs
+from tests.report import demo, demo_geometry, demo_pairs, demo_study
 
 Drawing = tuple[Callable[..., figures.Plot], Callable[[], pd.DataFrame]]
 
@@ -45,6 +45,8 @@ DRAWINGS: dict[str, Drawing] = {
     "sparsity_frontier": (figures.sparsity_frontier, demo.dictionary_table),
     "latent_density": (figures.latent_density, demo.latent_table),
     "model_share": (figures.model_share, demo.crosscoder_table),
+    "layer_curves": (figures.layer_curves, demo_study.layer_cells),
+    "reasoner_loss": (figures.reasoner_loss, demo_study.reasoner_table),
 }
 
 

@@ -5,10 +5,7 @@ from __future__ import annotations
 import html
 import json
 import re
-import shutil
-import subprocess
 from pathlib import Path
-from urllib.parse import unquote
 
 import pytest
 
@@ -22,9 +19,9 @@ from multidir.report import labelling
 from multidir.report.labelling import draw_sentences, labelling_page
 from multidir.store.rows import read_rows
 from tests.experiments.labelled import TEXTS, traces_run
+from tests.report.browser import dom_of, ending, needs_browser, sent_home
 from tests.report.demo import HOSTILE
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SIX = load_taxonomy()
 
 
@@ -79,24 +76,17 @@ def test_a_page_has_sentences_and_as_many_labels_as_keys() -> None:
 def drive(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, script: str, page_name: str = "page.html") -> dict:
     """Open the page in a browser, run a script after its own, and give back what that put into `result`."""
     real = labelling._file
-    ending = f";const result = {{}};{script};document.title = 'R' + encodeURIComponent(JSON.stringify(result));"
-    monkeypatch.setattr(labelling, "_file", lambda name: real(name) + (ending if name.endswith(".js") else ""))
+    more = ending(script)
+    monkeypatch.setattr(labelling, "_file", lambda name: real(name) + (more if name.endswith(".js") else ""))
     file = tmp_path / page_name
     file.write_text(labelling_page(draw_sentences([*TEXTS, HOSTILE], 5, 8, 3, 1)[0], SIX), encoding="utf-8")
-    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-    command = [str(CHROMIUM), "--headless", "--no-sandbox", *quiet, f"--user-data-dir={tmp_path / 'profile'}"]
-    dom = subprocess.run(
-        [*command, "--dump-dom", file.as_uri()], capture_output=True, text=True, timeout=60, check=True
-    )
-    coded = re.search(r"<title>R(.*?)</title>", dom.stdout)
-    assert coded, dom.stdout[:500]
-    return json.loads(unquote(html.unescape(coded[1])))
+    return sent_home(dom_of(file, tmp_path / "profile"))
 
 
 PRESS = "const press = (key) => document.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}));"
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@needs_browser
 def test_keys_label_and_the_export_is_read_back(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     script = (
         PRESS
@@ -128,7 +118,7 @@ def test_keys_label_and_the_export_is_read_back(monkeypatch: pytest.MonkeyPatch,
     assert sum(label is not None for labels in given for label in labels.values()) == 2
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@needs_browser
 def test_the_browser_keeps_the_labels_until_the_next_visit(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     result = drive(monkeypatch, tmp_path, PRESS + "result.before = $('where').textContent; press('3');")
     assert result["before"] == "Sentence 1 of 5, 0 labelled"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
-import subprocess
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -22,10 +20,10 @@ from multidir.report.inline import inline_svg
 from multidir.report.page import STATUS_MARKS, Page, Section, render_page, unbroken, write_page
 from multidir.report.style import TONES
 from tests.report import demo
+from tests.report.browser import dom_of, needs_browser
 from tests.report.conftest import drawn
 
 VOID = {"meta", "link", "img", "br", "hr", "input"}
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 class _Outline(HTMLParser):
@@ -207,13 +205,10 @@ def test_hostile_text_is_shown_and_not_run(outline: _Outline, page_html: str) ->
     assert "<img src=x" not in page_html
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine")
+@needs_browser
 def test_hostile_text_does_not_run_in_a_browser(tmp_path: Path) -> None:
     path = write_page(_page(demo.trace_block(demo.HOSTILE), blocks.TextBlock(demo.HOSTILE)), tmp_path / "page.html")
-    quiet = ["--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
-    profile = f"--user-data-dir={tmp_path / 'profile'}"
-    command = [str(CHROMIUM), "--headless", "--no-sandbox", *quiet, profile, "--dump-dom", path.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout
+    dom = dom_of(path, tmp_path / "profile")
     assert "<title>t</title>" in dom
     assert "&lt;script&gt;document.title" in dom
     assert "<script" not in dom

@@ -4,7 +4,7 @@ The grammar of the tiny pair says of every step whether it hesitates and whether
 over the last tokens of steps with and without a cause is its direction. Prediction: both lie along the directions that
 were planted in the base model.
 
-    multidir run train/causes --activations runs/data/activations/... --traces runs/data/traces/... --site L2
+    multidir run train/cause-directions --activations runs/data/activations/... --traces runs/data/traces/... --site L2
 
 Writes directions.safetensors, norms.json. Seconds.
 """
@@ -47,7 +47,7 @@ class Config:
 
 def main(cfg: Config) -> Path:
     """Find both directions and return the run folder."""
-    run = open_stage(cfg, "train/causes")
+    run = open_stage(cfg, "train/cause-directions")
     if run.complete:
         return run.path
     from multidir.experiments.cause_directions import cause_results
