@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from multidir.errors import ConfigError
-from multidir.experiments.ablation_arms import Arm, arms_of, random_arms
+from multidir.experiments.ablation_arms import arms_of, random_arms
 from multidir.experiments.ablation_forced import at_equal_damage, damage_table, sets_table
 from multidir.experiments.ablation_probes import probes_after
 from multidir.experiments.ablation_texts import NULL, needed_verdicts, texts_table, write_texts
@@ -123,6 +123,3 @@ def _headline(texts: pd.DataFrame, damage: pd.DataFrame) -> str:
 
 def _change(row: pd.Series) -> str:
     return f"{100 * row['change']:+.1f} [{100 * row['change_low']:.1f}, {100 * row['change_high']:.1f}]"
-
-
-__all__ = ["Arm", "ablation_study", "chosen_directions"]

@@ -36,7 +36,9 @@ def probes_after(
         seed: of folds and resampling.
     Returns:
         target, arm, kind, auroc, low, high, n_positive, n, traces, and edit: the norm of the edit over that of the
-        centred rows (Frobenius). A target with too few traces for the folds has unknown AUROC and says so in `note`.
+        centred rows (Frobenius). Directions that were found in all traces have seen these as well: taking such a
+        difference of means out can leave an AUROC below one half. A target with too few traces for the folds has
+        unknown AUROC and says so in `note`.
     """
     fresh = ~sought.half[sought.places.trace]
     x, trace = sought.x[sought.role][fresh], sought.places.trace[fresh]

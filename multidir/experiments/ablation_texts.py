@@ -32,12 +32,15 @@ Count = Callable[[Sequence[Outcome], Sequence[str]], Counts]
 def write_texts(
     bench: Bench, arms: Sequence[Arm], random: Sequence[Arm], null_prompts: int, file: Path
 ) -> dict[str, list[Outcome]]:
-    """Outcomes by arm: `none`, every arm, and `random` with all random arms, on a part of the prompts.
+    """Outcomes by arm: `none`, every arm, and `random` with all random arms, each on a part of the prompts.
+
+    The parts differ, so that the random arms together have seen all prompts: their pool then rests on as many clusters
+    as the other arms do.
 
     Args:
         bench: target model and prompts.
         arms: on all prompts.
-        random: on `null_prompts` of them, spread evenly over the list.
+        random: on about `null_prompts` prompts each.
         file: outcomes on disk as they finish.
     """
     cells = {Condition("reasoning", arm.name, 1.0, "share"): arm.edits() for arm in arms}
@@ -46,10 +49,12 @@ def write_texts(
     for outcome in found:
         by_arm[outcome.condition.direction].append(outcome)
     if random:
-        step = max(1, len(bench.prompts) // max(1, null_prompts))
-        some = replace(bench, prompts=list(bench.prompts)[::step][: max(1, null_prompts)])
-        null = {Condition("reasoning", arm.name, 1.0, "share"): arm.edits() for arm in random}
-        by_arm[NULL] = run_conditions(some, null, file)
+        by_arm[NULL] = []
+        parts = min(max(1, round(len(bench.prompts) / max(1, null_prompts))), len(random))
+        for part in range(parts):
+            some = replace(bench, prompts=list(bench.prompts)[part::parts])
+            null = {Condition("reasoning", arm.name, 1.0, "share"): arm.edits() for arm in random[part::parts]}
+            by_arm[NULL] += run_conditions(some, null, file)
     return by_arm
 
 

@@ -201,6 +201,11 @@ class CandidateChoice:
             raise ConfigError(f"--alike {self.alike} is in (0, 1], --dose {self.dose} above 0, and a window is needed")
 
 
+ARMS = ("project", "mean", "span", "leace", "inlp", "gated", "latents")
+"""Ways of taking directions out: projected out, held at the mean, the span of the first ones held, LEACE, a ladder of
+probes, the span held where a probe points, latents switched off."""
+
+
 @dataclass(frozen=True)
 class AblationChoice:
     """What is taken out, how, and how it is measured."""
@@ -240,7 +245,7 @@ class AblationChoice:
     rollouts: int = 1
     """Texts per problem and arm."""
     null_prompts: int = 40
-    """Problems on which every random ablation is run."""
+    """Problems on which each random ablation is run, others for others; together they see all."""
     max_new_tokens: int = 300
     """Length limit of a text."""
     scoring: Scoring = field(default_factory=Scoring)
@@ -262,5 +267,7 @@ class AblationChoice:
             )
         if 1.0 not in self.shares or not all(0 < share <= 1 for share in self.shares):
             raise ConfigError(f"--shares are in (0, 1] and hold 1, got {self.shares}")
+        if unknown := sorted(set(self.generated) - set(ARMS)):
+            raise ConfigError(f"--generated {' '.join(unknown)} is no way of taking out; there are {', '.join(ARMS)}")
         if not 0 < self.gate_share < 1 or any(k < 1 for k in self.inlp):
             raise ConfigError(f"--gate-share {self.gate_share} is in (0, 1), and --inlp {self.inlp} counts from 1")

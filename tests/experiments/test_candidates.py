@@ -253,6 +253,8 @@ def test_settings_that_find_nothing_are_refused() -> None:
         AblationChoice(shares=(0.5,))
     with pytest.raises(ConfigError, match="--folds"):
         AblationChoice(folds=1)
+    with pytest.raises(ConfigError, match="--generated blank is no way"):
+        AblationChoice(generated=("mean", "blank"))
     with pytest.raises(ConfigError, match="--gate-share"):
         AblationChoice(gate_share=1.0)
 

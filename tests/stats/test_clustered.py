@@ -5,7 +5,7 @@ import pytest
 import statsmodels.api as sm
 
 from multidir.errors import DesignError
-from multidir.stats.clustered import mean_differences
+from multidir.stats.clustered import cluster_means, mean_differences
 
 
 def rows(rng: np.random.Generator, n: int = 200, m: int = 25) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -69,3 +69,13 @@ def test_what_cannot_be_compared_is_said(rng: np.random.Generator) -> None:
         mean_differences(x, positive, cluster)
     with pytest.raises(DesignError, match="expected values"):
         mean_differences(x, positive[:5], cluster)
+
+
+def test_means_have_the_clustered_error_of_statsmodels(rng: np.random.Generator) -> None:
+    x, _, cluster = rows(rng)
+    for column, found in enumerate(cluster_means(x, cluster)):
+        fit = sm.OLS(x[:, column], np.ones(len(x))).fit(cov_type="cluster", cov_kwds={"groups": cluster}, use_t=True)
+        assert (found.value, found.low, found.high) == pytest.approx((fit.params[0], *fit.conf_int()[0]), rel=1e-8)
+    assert not cluster_means(x, np.zeros(len(x), int))[0].has_interval, "one cluster says nothing of the spread"
+    with pytest.raises(DesignError, match="a mean needs rows"):
+        cluster_means(x[:0], cluster[:0])
