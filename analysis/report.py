@@ -63,6 +63,8 @@ class Config:
     """Run folder of analysis/baselines."""
     sweep: Path | None = None
     """Run folder of analysis/layers."""
+    judged: Path | None = None
+    """Run folder of analysis/judged."""
     reasoner: Path | None = None
     """Run folder of train/reasoner."""
     paper: Path | None = None
@@ -86,7 +88,7 @@ def main(cfg: Config) -> Path:
         s = cfg.science
         parts = (cfg.prompts, cfg.traces, cfg.labels, cfg.reasoner, cfg.agreement, cfg.causes, cfg.activations)
         parts = (*parts, cfg.directions, cfg.geometry, cfg.lens, cfg.separation, cfg.density, cfg.offsets)
-        parts = (*parts, cfg.steering, cfg.baselines, cfg.sweep, cfg.paper, cfg.combination)
+        parts = (*parts, cfg.steering, cfg.baselines, cfg.sweep, cfg.judged, cfg.paper, cfg.combination)
         runs = [path for path in parts if path is not None]
         page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions())
         write_page(page, run.file("report.html"))

@@ -70,8 +70,8 @@ def layer_sweep(
     table["depth"] = (table["layer"] + 1) / n_layers
     cells = by_condition(outcomes)
     inside = table["depth"].between(*science.depths)
-    parts = [_best(cells, table[some & table["depth"].notna()], science) for some in (inside, ~inside)]
-    verdict = steers_at_depth(*parts, science.depths, science.seed, science.draws)
+    near, far = (_best(cells, table[some & table["depth"].notna()], science) for some in (inside, ~inside))
+    verdict = steers_at_depth(near, far, science.depths, science.seed, science.draws)
     return Results({"cells": table}, verdict.because, [verdict])
 
 

@@ -26,7 +26,8 @@ from multidir.models.sampling import Sampling
 from multidir.records.outcome import Condition, Outcome
 from multidir.records.text import Sentence, Trace
 from multidir.stats.proportions import ratio_of_sums
-from multidir.tuning.finetune import Tuning, finetune
+from multidir.tuning.finetune import finetune
+from multidir.tuning.settings import Tuning
 from multidir.tuning.stretches import Stretches
 from multidir.types import FloatArray, Role
 
