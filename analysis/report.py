@@ -71,6 +71,8 @@ class Config:
     """Run folder of analysis/baselines."""
     sweep: Path | None = None
     """Run folder of analysis/layers."""
+    judged: Path | None = None
+    """Run folder of analysis/judged."""
     ablation: Path | None = None
     """Run folder of analysis/ablation."""
     paper: Path | None = None

@@ -6,8 +6,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from multidir.report import draw
-from multidir.report.cells import checked, known_values
+from multidir.report import draw, words
+from multidir.report.cells import checked, known_values, unscored
 from multidir.report.plot import Plot, compose
 from multidir.report.style import BASE, MUTED, REASONING
 
@@ -44,8 +44,17 @@ def reasoner_loss(table: pd.DataFrame) -> Plot:
         data,
         name="reasoner_loss",
         title="Learning to reason aloud",
-        reading=f"On {int(before['n_traces'])} traces that were held out the loss goes from {before['loss']:.3f} to "
-        f"{after['loss']:.3f} nats per token, a change of {change['loss']:+.3f} "
-        f"[{change['low']:+.3f}, {change['high']:+.3f}].",
+        reading=_reading(before, after, change),
+        note=unscored(data, "loss"),
         wide=(6.2, 3.3),
+    )
+
+
+def _reading(before: pd.Series, after: pd.Series, change: pd.Series) -> str:
+    if words.is_unknown(change["loss"]):
+        return "The loss on held-out traces was not measured."
+    ends = "" if words.is_unknown(change["low"]) else f" [{change['low']:+.3f}, {change['high']:+.3f}]"
+    return (
+        f"On {int(before['n_traces'])} traces that were held out the loss goes from {before['loss']:.3f} to "
+        f"{after['loss']:.3f} nats per token, a change of {change['loss']:+.3f}{ends}."
     )

@@ -76,6 +76,7 @@ FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
         ("cells.csv", _WAITS),
         ("cells.csv", partial(figures.dose_curves, targets=("reasoning",))),
     ),
+    "analysis/judged": (("curves.csv", figures.dose_curves),),
     "analysis/layers": (("cells.csv", figures.layer_curves),),
     "analysis/combination": (
         ("pairs.csv", figures.joint_plane),

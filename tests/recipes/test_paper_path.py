@@ -9,9 +9,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from multidir.config import Compute
+from multidir.config import Calls, Compute
+from multidir.experiments.budget import Shape
 from multidir.recipes.preset import Preset, Stage, load_preset
 from multidir.recipes.study import run_study
+from tests.annotate.conftest import answer, asked, endpoint
+from tests.chat.endpoint import KEY, Endpoint
+from tests.recipes.shaped import by_turns, paper_path, random_pair
+
+__all__ = ["endpoint"]
 
 pytestmark = pytest.mark.slow
 
@@ -53,3 +59,21 @@ def test_the_papers_preset_ends_in_a_report(tmp_path: Path, rules: str) -> None:
     assert most["label"].nunique() == 6
     (page,) = tmp_path.glob("analysis/report/*/report.html")
     assert "(as published)" in page.read_text(encoding="utf-8")
+
+
+def test_the_whole_path_of_llama8b_needs_nothing_but_its_weights(
+    tmp_path: Path, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """32 blocks as in the paper's pair, narrow, of random weights; the judge is asked, at a server here."""
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    endpoint.answer = lambda body: answer(by_turns(list(asked(body))))
+    shape = Shape(32, 32, 64, 4, 2, 8, 700)
+    preset = paper_path(random_pair(tmp_path, shape), endpoint.url)
+    run_study(preset, Compute(runs=tmp_path / "runs", batch_rows=64, calls=Calls(price=(0.0, 0.0))))
+    manifests = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/*/manifest.json")]
+    assert len(manifests) == len(preset.stages)
+    assert {item["status"] for item in manifests} == {"complete"}
+    assert endpoint.bodies
+    (claims,) = tmp_path.glob("runs/analysis/paper/*/claims.csv")
+    assert {"Fig. 3", "Fig. 4", "Fig. 5", "Fig. 6", "Fig. B.1"} <= set(pd.read_csv(claims)["figure"])

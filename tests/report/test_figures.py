@@ -107,7 +107,7 @@ def test_a_table_without_any_score_draws_and_never_shows_zero(drawing: Drawing) 
     for name in ("delta", "exponent", "moebius", "gap", "share"):
         numbers |= {name, f"{name}_low", f"{name}_high"}
     numbers |= {"multiple_first", "multiple_second", "banzhaf", "shapley", "fitted", "claimed"}
-    numbers |= {"held_out_fvu", "dead", "fvu", "fvu_low", "fvu_high", "density", "reasoning_share"}
+    numbers |= {"loss", "held_out_fvu", "dead", "fvu", "fvu_low", "fvu_high", "density", "reasoning_share"}
     frame = table()
     numeric = frame.select_dtypes("number").columns  # `first` and `other` are numbers in one table, names in another
     frame[[column for column in numeric if column in numbers]] = np.nan
