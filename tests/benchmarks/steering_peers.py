@@ -24,7 +24,7 @@ from tests.benchmarks.measure import Row, arguments, interleaved, note, random_l
 from tests.benchmarks.steering import DOSES, SITE, Curve
 from tests.models.tiny import tiny_tokenizer
 
-np.float64 = np.float64  # repeng 0.4.0 names a type that numpy 2 does not have any more; fixed there, not released
+vars(np)["float_"] = np.float64  # repeng 0.4.0 names a type that numpy 2 has not; fixed there, not released
 from repeng import ControlModel  # noqa: E402
 
 L = SITE.layer
@@ -59,9 +59,9 @@ class Peers:
 
         def way() -> Tensor:
             with model.generate(self.ids, **self.options) as tracer:
-                with tracer.all():
+                with tracer.iter[: self.curve.new_tokens]:
                     model.model.layers[L].output[:] = model.model.layers[L].output + self.add
-                out = model.generator.output.save()
+                out = tracer.result.save()
             return out  # noqa: RET504 - the trace fills it when it is left
 
         return way
