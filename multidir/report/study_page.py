@@ -220,7 +220,7 @@ def _labelled_traces(path: Path) -> list[Block]:
 
 
 def _steered_texts(outcomes: Sequence[Outcome]) -> list[Block]:
-    """For some prompts, the unsteered text and the one that backtracks most, under equal random numbers."""
+    """For prompts that have both: the unsteered text, and the one that backtracks most under equal random numbers."""
     plain = {
         (o.prompt_id, o.rollout): o
         for o in outcomes
@@ -232,7 +232,8 @@ def _steered_texts(outcomes: Sequence[Outcome]) -> list[Block]:
     best = sorted(steered, key=lambda o: -(o.n_backtracks or 0))
     chosen: dict[tuple[str, int], Outcome] = {}
     for outcome in best:
-        chosen.setdefault((outcome.prompt_id, outcome.rollout), outcome)
+        if (outcome.prompt_id, outcome.rollout) in plain:
+            chosen.setdefault((outcome.prompt_id, outcome.rollout), outcome)
     blocks: list[Block] = []
     for key, outcome in list(chosen.items())[:SAMPLES]:
         facts = FactsBlock(
