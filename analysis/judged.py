@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from multidir.annotate.judge import Judge
-from multidir.config import Compute
+from multidir.config import PaidCompute
 from multidir.recipes.stage import open_stage
 
 
@@ -47,7 +47,7 @@ class Config:
     dry_run: bool = False
     """Say what the labels would cost, and stop before the first call."""
     science: Science = field(default_factory=Science)
-    compute: Compute = field(default_factory=Compute)
+    compute: PaidCompute = field(default_factory=PaidCompute)
 
 
 def main(cfg: Config) -> Path:

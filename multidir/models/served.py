@@ -71,7 +71,7 @@ class ServedModel:
             raise ModelError(f"{self._who} ended a text for the reason {reason!r}; expected stop or length")
         ids = choice.get("token_ids")
         found = self._realigned(text, reason == "stop") if ids is None else self._returned(ids, text)
-        return Generation((*ask.prompt, *found), len(ask.prompt), reason == "stop")
+        return Generation((*ask.prompt, *found), len(ask.prompt), "eos" if reason == "stop" else "length")
 
     def _returned(self, ids: Sequence[int], text: str) -> tuple[int, ...]:
         if decode_text(self.tokenizer, ids) != text:

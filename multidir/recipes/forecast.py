@@ -11,6 +11,7 @@ from multidir.config import Compute
 from multidir.errors import ConfigError, MissingExtra, ModelError
 from multidir.experiments import budget
 from multidir.experiments.budget import Habits, Machine, Prices, Shape
+from multidir.experiments.combination_design import protocol
 from multidir.experiments.prompts import read_prompts
 from multidir.models.source import locate
 from multidir.recipes.preset import Preset
@@ -197,6 +198,15 @@ def _ablation(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
     return _steered(name, cells + round(s.n_random * share), s, inputs, scene), Facts()
 
 
+def _combination(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+    """The protocol's cells and its controls on both models; at most this where fixed texts are read, not written."""
+    cells = scene.roles * len(protocol(max(2, len(s.names)), flips=True, n_random=s.size.n_random).doses)
+    texts = cells * (s.size.problems or inputs["prompts"].prompts[s.split])
+    texts *= s.size.rollouts if s.size.outcome == "rollouts" else 1
+    read, written = texts * scene.habits.prompt_tokens, texts * s.max_new_tokens
+    return Row(name, cells, texts, read, written, gpu=scene.generation(texts, s.max_new_tokens)), Facts()
+
+
 def _baselines(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
     cells = 1 + (4 + len(s.labels)) * len(s.doses) + 3 * s.n_null
     return _steered(name, cells, s, inputs, scene), Facts()
@@ -243,6 +253,7 @@ HANDLERS: dict[str, Callable[[str, Any, Inputs, Scene], Estimate]] = {
     "analysis/offsets": _offsets,
     "analysis/steering": _steering,
     "analysis/ablation": _ablation,
+    "analysis/combination": _combination,
     "analysis/baselines": _baselines,
     "analysis/layers": _layers,
     "train/reasoner": _reasoner,

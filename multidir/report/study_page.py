@@ -53,6 +53,8 @@ VIEWED = View(traces=40, readings=4, pairs=20)
 """What the page shows of traces; `multidir view` shows more."""
 SAMPLES = 3
 """Traces, and pairs of steered and unsteered texts, that the page shows."""
+ANSWERS = ("analysis/steering", "analysis/combination")
+"""Recipes whose verdicts answer the question of the page; those of the others stand below them."""
 
 
 def study_page(
@@ -74,7 +76,9 @@ def study_page(
         viewed: a run whose traces, and those of the runs behind it, are shown token by token.
     """
     manifests = {path: read_manifest(path) for path in runs}
-    verdicts = tuple(verdict for path in reversed(runs) for verdict in read_verdicts(path))
+    latest = list(reversed(runs))
+    order = sorted(latest, key=lambda path: str(manifests[path]["recipe"]) not in ANSWERS)
+    verdicts = tuple(verdict for path in order for verdict in read_verdicts(path))
     sections = [_section(path, manifests[path], questions) for path in runs]
     sections += [] if viewed is None else [_traces_section(viewed)]
     return Page(
