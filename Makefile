@@ -36,7 +36,7 @@ lint: setup
 	$(BIN)/mypy
 
 bench: setup ## every benchmark, quickly
-	for b in tiny_pair store capture steering operators combination sae; do $(BIN)/python -m tests.benchmarks.$$b --quick || exit 1; done
+	for b in tiny_pair store capture steering operators combination sae probes; do $(BIN)/python -m tests.benchmarks.$$b --quick || exit 1; done
 
 clean:
 	rm -rf $(VENV) runs .pytest_cache .ruff_cache .mypy_cache .hypothesis build dist
