@@ -37,7 +37,8 @@ def _run(options: Options) -> int:
     recipe = load_recipe(options.recipe)
     settings = from_command_line(recipe, options.settings)
     if recipe.name == "analysis/study" and settings.dry_run:
-        from multidir.recipes.forecast import forecast, forecast_text
+        from multidir.recipes.forecast import forecast
+        from multidir.recipes.forecast_text import forecast_text
         from multidir.recipes.preset import chosen_preset
         from multidir.store.plain import plain
 

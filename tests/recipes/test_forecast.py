@@ -13,7 +13,8 @@ from multidir.cli import main
 from multidir.config import Compute
 from multidir.experiments.budget import Shape
 from multidir.models.special import SpecialMap
-from multidir.recipes.forecast import FREE, HANDLERS, forecast, forecast_text, shape_of
+from multidir.recipes.forecast import FREE, HANDLERS, forecast, shape_of
+from multidir.recipes.forecast_text import forecast_text
 from multidir.recipes.preset import chosen_preset, load_preset, preset_names
 from multidir.recipes.study import check_settings
 from multidir.records.site import Site
