@@ -70,7 +70,7 @@ def wrap(tokenizer_json: str, chat_template: str | None = None) -> "PreTrainedTo
         pad_token=PAD,
         padding_side="left",
         clean_up_tokenization_spaces=False,
-        model_max_length=512,
+        model_max_length=1024,
     )
     tokenizer.chat_template = chat_template
     return tokenizer
