@@ -66,9 +66,9 @@ def _folder(folder: Path, source: str, gguf_file: str | None) -> Located:
         raise ModelError(
             f"{source} is not a model folder: it has no config.json; give the folder save_pretrained wrote"
         )
-    if not any(folder.glob("*.safetensors")):
+    if not any(folder.glob("*model*.safetensors")):
         raise ModelError(
-            f"{source} has a config.json but no weights (*.safetensors); copy or download the weights, "
+            f"{source} has a config.json but no weights (model*.safetensors); copy or download the weights, "
             "or convert old .bin files with save_pretrained"
         )
     return Located(str(folder))

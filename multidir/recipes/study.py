@@ -13,9 +13,10 @@ from typing import Any
 from multidir.chat.key import Key
 from multidir.config import Compute
 from multidir.errors import ConfigError, MultidirError
+from multidir.models.source import locate
 from multidir.recipes.configure import from_values
 from multidir.recipes.find import Recipe, load_recipe
-from multidir.recipes.preset import Preset, Stage
+from multidir.recipes.preset import MADE, Preset, Stage
 from multidir.recipes.rule_sets import completed, load_rules
 from multidir.recipes.stage import headline
 from multidir.records.pair import Pair
@@ -46,11 +47,13 @@ def run_study(preset: Preset, compute: Compute) -> Path:
     """Run every stage; stages that are complete already are passed over in no time.
 
     Raises:
-        MultidirError: as the stage raised it, with the stage named in a note.
+        MultidirError: before the first stage for settings, keys and models; else as the stage raised it, with the
+            stage named in a note.
     """
     # Every setting is checked before the first stage runs: a typo in the last stage must not cost an hour.
     configs = check_settings(preset, compute)
     check_keys(configs)
+    check_models(preset)
     log.info("study of %s, %d stages", preset.title, len(configs))
     outputs: dict[str, Path] = {}
     made = Path()
@@ -81,6 +84,17 @@ def check_keys(configs: Sequence[Any]) -> None:
             except ConfigError as error:
                 error.add_note("or label by rules, without a judge: --annotator lexical")
                 raise
+
+
+def check_models(preset: Preset) -> None:
+    """Refuse to begin a study whose models are not where they should be; what is on a hub is not asked for.
+
+    Raises:
+        ModelError: a folder without a model or without weights. MissingExtra: a package that is not installed.
+    """
+    for source in map(preset.pair.source, preset.pair.roles):
+        if not source.startswith(MADE):
+            locate(source)
 
 
 def check_settings(preset: Preset, compute: Compute) -> list[Any]:

@@ -1,15 +1,18 @@
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from multidir import resources
 from multidir.config import Compute
-from multidir.errors import ConfigError
+from multidir.errors import ConfigError, ModelError
 from multidir.recipes.configure import from_command_line, from_values
 from multidir.recipes.find import full_name, load_recipe, questions, recipe_files
 from multidir.recipes.preset import chosen_preset, load_preset, preset_names
-from multidir.recipes.study import check_keys, check_settings
+from multidir.recipes.study import check_keys, check_settings, run_study
 from multidir.records.pair import Pair
 
 
@@ -70,6 +73,18 @@ def test_a_typo_in_the_last_stage_is_found_before_the_first_runs(tmp_path: Path)
     file = write(tmp_path, '[[stage]]\nrecipe = "data/prompts"\nscience = { derrive = 3 }\n')
     with pytest.raises(ConfigError, match=r"did you mean 'derive'"):
         check_settings(load_preset(file), Compute())
+
+
+def test_a_model_without_weights_is_found_before_the_first_stage_runs(tmp_path: Path) -> None:
+    """The file of planted directions that lies beside some weights is none."""
+    folder = tmp_path / "base"
+    shutil.copytree(resources.path("tiny/base"), folder)
+    (folder / "model.safetensors").unlink()
+    file = write(tmp_path, '[[stage]]\nrecipe = "data/prompts"\n')
+    preset = replace(load_preset(file), pair=Pair(str(folder)))
+    with pytest.raises(ModelError, match=r"has a config\.json but no weights"):
+        run_study(preset, Compute(runs=tmp_path / "runs"))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_values_of_the_wrong_type_are_named() -> None:
