@@ -10,7 +10,9 @@ import pandas as pd
 from multidir.errors import DesignError
 from multidir.experiments.ablation_arms import Arm
 from multidir.experiments.candidate_finders import Sought
+from multidir.methods.probe_folds import grouped_folds
 from multidir.methods.probe_logistic import fit_logistic
+from multidir.stats.bootstrap import both_roles
 from multidir.stats.ranking import auroc_estimate
 from multidir.types import BoolArray, FloatArray, IntArray
 
@@ -48,29 +50,11 @@ def probes_after(
     rows = []
     for target, values in targets.items():
         z = np.asarray(values, dtype=bool)[fresh]
-        fold = grouped_folds(z, trace, folds, np.random.default_rng(seed))
-        for (name, kind), change, auroc in zip(
-            names, changes, _aurocs(x, changes, z, trace, fold, penalty, draws, seed), strict=True
-        ):
+        told = _aurocs(x, changes, z, trace, folds, penalty, draws, seed)
+        for (name, kind), change, auroc in zip(names, changes, told, strict=True):
             row = {"target": target, "arm": name, "kind": kind, "edit": float(np.linalg.norm(change)) / size, **auroc}
             rows.append({**row, "n_positive": int(z.sum()), "n": len(z), "traces": int(np.unique(trace).size)})
     return pd.DataFrame(rows)
-
-
-def grouped_folds(positive: BoolArray, trace: IntArray, folds: int, rng: np.random.Generator) -> IntArray | None:
-    """(n,) fold of every row: whole traces, those with the label spread evenly; None where they are too few.
-
-    Every fold then has both classes.
-    """
-    names = np.unique(trace)
-    with_label = np.unique(trace[positive])
-    if len(with_label) < folds or len(names) < folds or positive.all():
-        return None
-    fold = {int(t): i % folds for i, t in enumerate(rng.permutation(with_label))}
-    fold |= {int(t): i % folds for i, t in enumerate(rng.permutation(np.setdiff1d(names, with_label)))}
-    found: IntArray = np.array([fold[int(t)] for t in trace])
-    both = all({True, False} <= set(positive[found == f].tolist()) for f in range(folds))
-    return found if both else None
 
 
 def _aurocs(
@@ -78,21 +62,25 @@ def _aurocs(
     changes: Sequence[FloatArray],
     z: BoolArray,
     trace: IntArray,
-    fold: IntArray | None,
+    folds: int,
     penalty: float,
     draws: int,
     seed: int,
 ) -> list[dict[str, object]]:
-    if fold is None:
+    rng = np.random.default_rng(seed)
+    try:
+        parts = grouped_folds(z, trace, folds, rng)
+    except DesignError:
         note = "too few traces with both classes for the folds"
         return [{"auroc": np.nan, "low": np.nan, "high": np.nan, "note": note}] * len(changes)
-    train = fold[:, None] != np.arange(fold.max() + 1)
     cells = np.stack([x + change for change in changes])
     try:
+        train = parts.training_sets()[:, : parts.k]
         scores = fit_logistic(cells, z, train, np.array([penalty])).scores(cells)[..., 0]
     except DesignError as error:
         error.add_note("while probing what is left after an erasure")
         raise
-    held_out = np.take_along_axis(scores, fold[None, :, None], axis=2)[..., 0]
+    held_out = np.take_along_axis(scores, parts.fold[None, :, None], axis=2)[..., 0]
     found = [auroc_estimate(each, z, trace, np.random.default_rng(seed), draws) for each in held_out]
-    return [{"auroc": e.value, "low": e.low, "high": e.high, "note": ""} for e in found]
+    intervals = [both_roles(each, 0, 1) for each in found]
+    return [{"auroc": e.value, "low": e.low, "high": e.high, "note": ""} for e in intervals]

@@ -23,7 +23,7 @@ from multidir.experiments.candidate_latents import latent_candidates
 from multidir.experiments.density_text import keyword_tokens
 from multidir.experiments.dictionary_subjects import Subject
 from multidir.experiments.gradients import Gradients
-from multidir.experiments.known_causes import cause_bits, cause_directions, found_sentence, nearest_candidates
+from multidir.experiments.known_causes import cause_bits, found_sentence, labelled_causes, nearest_candidates
 from multidir.experiments.places import Questions
 from multidir.experiments.results import Results
 from multidir.experiments.settings import CandidateChoice
@@ -89,7 +89,7 @@ def find_candidates(
     tables = {"candidates": table, "agreement": rank_agreement(table)}
     headline = _headline(table)
     if choice.causes:
-        truth = cause_directions(sought.places, sought.x[lm.role], cause_bits(store, lm.tokenizer))
+        truth = labelled_causes(sought.places, sought.x[lm.role], cause_bits(store, lm.tokenizer))
         tables["causes"] = nearest_candidates(truth, directions)
         headline += f"; {found_sentence(tables['causes'])}"
     return Found(DirectionSet([*directions, *controls]), Results(tables, headline))

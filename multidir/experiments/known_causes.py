@@ -27,7 +27,7 @@ def cause_bits(store: ActivationStore, tokenizer: PreTrainedTokenizerBase) -> In
     return np.concatenate(bits)
 
 
-def cause_directions(places: Places, x: FloatArray, bits: IntArray) -> dict[str, FloatArray]:
+def labelled_causes(places: Places, x: FloatArray, bits: IntArray) -> dict[str, FloatArray]:
     """What the true labels say: difference of means by each cause, the other cause held equal.
 
     Args:

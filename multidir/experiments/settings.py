@@ -259,9 +259,9 @@ class AblationChoice:
 
     def __post_init__(self) -> None:
         """Refuse settings that measure nothing."""
-        if min(self.first, self.texts, self.folds - 1, self.rollouts) < 1 or min(self.n_random, self.null_prompts) < 0:
+        if min(self.first, self.texts, self.folds - 2, self.rollouts) < 1 or min(self.n_random, self.null_prompts) < 0:
             raise ConfigError(
-                "an ablation study needs --first, --texts and --rollouts of at least 1, --folds of at least 2, and "
+                "an ablation study needs --first, --texts and --rollouts of at least 1, --folds of at least 3, and "
                 f"--n-random and --null-prompts that are not negative; got {self.first}, {self.texts}, "
                 f"{self.rollouts}, {self.folds}, {self.n_random} and {self.null_prompts}"
             )

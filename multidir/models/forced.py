@@ -1,11 +1,11 @@
-"""Texts that are already written: what the model would say next at chosen positions, and what that depends on.
+"""Texts that are already written: what the model would say next at chosen positions.
 
 Nothing is generated. Only the positions that are asked pass the unembedding, and nothing after the last of them is run.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ from multidir.models.capture import check_sequences
 from multidir.models.generation import Edits
 from multidir.models.hooks import ResidualFn, residual_hooks
 from multidir.models.language_model import LanguageModel
-from multidir.models.logprobs import LOGITS, log_odds
+from multidir.models.logprobs import LOGITS
 from multidir.models.prefill import Piece, run
 from multidir.records.site import Site
 
@@ -128,78 +128,3 @@ def forced_batches(
         batch.append(index)
     if batch:
         yield batch
-
-
-@dataclass(frozen=True, eq=False)
-class SiteGradient:
-    """The residual stream of one context at one site, and what a number depends on there."""
-
-    activation: Tensor
-    """(t, d) of the tokens that are read."""
-    gradient: Tensor
-    """(t, d) derivative of the sum over the asked positions by the activation."""
-
-
-Objective = Callable[[Tensor], Tensor]
-"""From logits (n, v) to one number per asked position (n,)."""
-
-
-def site_gradients(
-    lm: LanguageModel,
-    contexts: Sequence[Context],
-    sites: Sequence[Site],
-    objective: Sequence[int] | Objective,
-    edits: Sequence[Edits] = (),
-    batch_tokens: int = 2048,
-) -> Iterator[tuple[int, dict[Site, SiteGradient]]]:
-    """The gradient at every site and token of what is asked of each context, for attribution by gradient x activation.
-
-        g[t] = d sum over p in at of f(logits[p]) / d x[t]        f: the log-odds of a token set, or any other
-
-    Args:
-        objective: token ids whose log-odds are taken, or a function of the logits.
-        edits: each edits one site; its row i belongs to context i. A site's activation is read after them.
-    Yields:
-        Index of the context, and tensors on the CPU by site; longest contexts first.
-    Raises:
-        ConfigError, AlignmentError, ModelError: as `next_logits`; or no site.
-    """
-    check_contexts(lm, contexts)
-    if not sites:
-        raise ConfigError("gradients are asked at no site; name one")
-    number = objective if callable(objective) else lambda logits: log_odds(logits, objective)
-    pieces, at = [context.piece(row) for row, context in enumerate(contexts)], [context.at for context in contexts]
-    for batch in forced_batches(lm, pieces, at, batch_tokens):
-        taps = _Taps(sites)
-        with torch.enable_grad(), residual_hooks(lm.model, taps.hooks()):
-            _, logits = asked_logits(lm, [pieces[i] for i in batch], [at[i] for i in batch], edits, keep=False)
-            gradients = torch.autograd.grad(number(logits).sum(), [taps.shifts[site] for site in sites])
-        for row, index in enumerate(batch):
-            count = len(pieces[index].ids)
-            yield (
-                index,
-                {
-                    site: SiteGradient(taps.seen[site][row, :count].cpu(), gradient[row, :count].cpu())
-                    for site, gradient in zip(sites, gradients, strict=True)
-                },
-            )
-
-
-class _Taps:
-    """A zero added at every site, by which one can differentiate however many sites there are."""
-
-    def __init__(self, sites: Sequence[Site]) -> None:
-        self._sites = sites
-        self.seen: dict[Site, Tensor] = {}
-        self.shifts: dict[Site, Tensor] = {}
-
-    def hooks(self) -> list[tuple[Site, ResidualFn]]:
-        return [(site, self._tap(site)) for site in self._sites]
-
-    def _tap(self, site: Site) -> ResidualFn:
-        def shifted(hidden: Tensor) -> Tensor:
-            self.seen[site] = hidden.detach()
-            self.shifts[site] = torch.zeros_like(hidden, requires_grad=True)
-            return hidden + self.shifts[site]
-
-        return shifted

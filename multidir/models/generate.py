@@ -18,7 +18,7 @@ from multidir.errors import ConfigError, ModelError
 from multidir.models.batch import Batch, Entrant
 from multidir.models.capture import check_sequences
 from multidir.models.first_step import FirstStep
-from multidir.models.generation import Edits, Generation, LiveEdits, RowError
+from multidir.models.generation import Edits, Generation, RowError
 from multidir.models.language_model import LanguageModel
 from multidir.models.memory import is_out_of_memory, release, rows_that_fit
 from multidir.models.prefixes import Prefixes
@@ -26,7 +26,7 @@ from multidir.models.sampling import Sampling
 from multidir.models.sharing import Group, Job, count_prompt, fill, plan, start_again
 from multidir.records.stopping import NO_LOOPS, LoopRule
 
-__all__ = ["Edits", "Generation", "LiveEdits", "RowError", "generate", "stream"]
+__all__ = ["Edits", "Generation", "RowError", "generate", "stream"]
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,6 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from torch import Tensor
-
 from multidir.errors import ModelError
 from multidir.models.language_model import LanguageModel
 from multidir.models.positions import Positions
@@ -47,18 +45,6 @@ class RowError(ModelError):
         self.row = row
 
 
-class LiveEdits(Protocol):
-    """Edits that are hooked into a model for one batch."""
-
-    def keep(self, rows: Tensor) -> None:
-        """From now on the batch has only these of its rows, in this order."""
-        ...
-
-    def join(self, rows: Sequence[int], n_prompt: Sequence[int]) -> None:
-        """These edit rows enter at the end of the batch."""
-        ...
-
-
 class Edits(Protocol):
     """What `generate` needs of edits; `steer.edit` makes them."""
 
@@ -73,7 +59,7 @@ class Edits(Protocol):
 
     def attach(
         self, lm: LanguageModel, positions: Positions, rows: Sequence[int], n_prompt: Sequence[int] | None
-    ) -> AbstractContextManager[LiveEdits]:
+    ) -> AbstractContextManager[object]:
         """Hook the edits of these rows into the model; batch row i gets the edits of `rows[i]`."""
         ...
 

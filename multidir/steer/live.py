@@ -114,20 +114,6 @@ class LiveRowEdits:
         """Sum of (b, t) for each edit row."""
         return values.sum(1) if len(self._rows) == len(values) else values.sum()
 
-    def keep(self, rows: Tensor) -> None:
-        """From now on the batch has only these of its rows, in this order."""
-        self.settle()
-        index = rows.to("cpu").numpy()
-        if self.prompts.lengths is not None:
-            self.prompts.lengths = [self.prompts.lengths[row] for row in index]
-        self._enter(self._rows[index])
-
-    def join(self, rows: Sequence[int], n_prompt: Sequence[int]) -> None:
-        """These edit rows enter at the end of the batch."""
-        self.settle()
-        self.prompts.lengths = [*(self.prompts.lengths or ()), *n_prompt]
-        self._enter(np.concatenate([self._rows, np.asarray(rows, dtype=np.int64)]))
-
     def settle(self) -> None:
         """Add what was counted to the receipt."""
         norms = self._norms

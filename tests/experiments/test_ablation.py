@@ -15,11 +15,11 @@ from multidir.errors import ConfigError
 from multidir.experiments.ablation import ablation_study, chosen_directions
 from multidir.experiments.ablation_arms import Arm, arms_of, random_arms
 from multidir.experiments.ablation_forced import at_equal_damage, sets_table
-from multidir.experiments.ablation_probes import grouped_folds, probes_after
+from multidir.experiments.ablation_probes import probes_after
 from multidir.experiments.ablation_texts import needed_verdicts
 from multidir.experiments.candidate_finders import Sought
 from multidir.experiments.dictionary_subjects import Subject
-from multidir.experiments.known_causes import cause_bits, cause_directions
+from multidir.experiments.known_causes import cause_bits, labelled_causes
 from multidir.experiments.labels import annotator_by_name
 from multidir.experiments.places import Questions
 from multidir.experiments.results import Results
@@ -67,7 +67,7 @@ def sought(store: ActivationStore) -> Sought:
 
 @pytest.fixture(scope="module")
 def causes(store: ActivationStore, sought: Sought, lm: LanguageModel) -> list[Direction]:
-    truth = cause_directions(sought.places, sought.x["reasoning"], cause_bits(store, lm.tokenizer))
+    truth = labelled_causes(sought.places, sought.x["reasoning"], cause_bits(store, lm.tokenizer))
     return [Direction(name, unit, 1.0, SITE) for name, unit in truth.items()]
 
 
@@ -189,17 +189,6 @@ def test_leace_leaves_nothing_to_read_and_random_arms_everything(
     edits = table[table["target"] == "backtracking"].set_index("arm")["edit"]
     assert edits["nothing taken out"] == 0
     assert edits["LEACE of the label"] > 0
-
-
-def test_folds_hold_whole_traces_and_both_classes(rng: np.random.Generator) -> None:
-    trace = np.repeat(np.arange(30), 5)
-    positive = (trace % 3 == 0) & (np.arange(150) % 5 == 0)
-    fold = grouped_folds(positive, trace, 5, rng)
-    assert fold is not None
-    assert all(len(set(fold[trace == t])) == 1 for t in range(30))
-    assert np.bincount(fold[positive]).tolist() == [2] * 5
-    assert grouped_folds(positive, trace, 11, rng) is None
-    assert grouped_folds(np.ones(150, bool), trace, 5, rng) is None
 
 
 def test_one_site_and_something_to_study(causes: list[Direction]) -> None:

@@ -24,7 +24,7 @@ from multidir.experiments.candidate_latents import latent_candidates
 from multidir.experiments.candidates import Found, find_candidates
 from multidir.experiments.dictionary_subjects import Subject
 from multidir.experiments.gradients import SCOPE, Gradients
-from multidir.experiments.known_causes import cause_bits, cause_directions
+from multidir.experiments.known_causes import cause_bits, labelled_causes
 from multidir.experiments.places import Places, Questions
 from multidir.experiments.settings import AblationChoice, CandidateChoice
 from multidir.experiments.token_knobs import KNOB, knob_scores, word_tokens
@@ -139,7 +139,7 @@ def test_integrated_gradients_are_complete(store: ActivationStore, lm: LanguageM
 
 def test_latents_that_are_the_causes_are_chosen_among_many(store: ActivationStore, lm: LanguageModel) -> None:
     sought = Sought.read(store, "grammar/1", "backtracking", "reasoning", SITE, (-3, -1), seed=0)
-    truth = cause_directions(sought.places, sought.x["reasoning"], cause_bits(store, lm.tokenizer))
+    truth = labelled_causes(sought.places, sought.x["reasoning"], cause_bits(store, lm.tokenizer))
     torch.manual_seed(0)
     dec = normalize(torch.randn(40, lm.d), dim=1)
     dec[7], dec[21] = (torch.from_numpy(truth[name]).float() for name in ("hesitation", "mistake"))
@@ -262,4 +262,4 @@ def test_settings_that_find_nothing_are_refused() -> None:
 def test_without_one_combination_of_causes_there_is_no_truth(store: ActivationStore) -> None:
     places = Places.of(store, "grammar/1", "backtracking", (-3, -1))
     with pytest.raises(DesignError, match="combination of causes 01"):
-        cause_directions(places, places.means(store, "reasoning", SITE), np.zeros(store.n_rows, dtype=int))
+        labelled_causes(places, places.means(store, "reasoning", SITE), np.zeros(store.n_rows, dtype=int))

@@ -7,14 +7,14 @@ import pytest
 import torch
 
 from multidir.errors import AlignmentError, ConfigError, ModelError
-from multidir.models.forced import next_logits, site_gradients
+from multidir.models.forced import next_logits
 from multidir.models.language_model import LanguageModel
 from multidir.models.logprobs import log_odds
 from multidir.records.intervention import Dose, Intervention, Noise
 from multidir.records.scope import Scope
 from multidir.records.site import Site
 from multidir.steer.forced import Context, Forced, teacher_forced, token_set
-from multidir.steer.steering import Mixture, row_edits, steer
+from multidir.steer.steering import Mixture, steer
 from tests.steer.arms import add, direction
 
 WAIT = (70, 71, 300)
@@ -131,8 +131,6 @@ def test_bad_input_is_refused_before_the_model_runs(lm: LanguageModel) -> None:
         teacher_forced(lm, [good], [add(1.0, site=Site(9))], WAIT)
     with pytest.raises(ConfigError, match="relative to the mean residual norm"):
         teacher_forced(lm, [good], [Intervention(direction(), Dose(1.0, "relative"))], WAIT)
-    with pytest.raises(ConfigError, match="no site"):
-        next(site_gradients(lm, [good], [], WAIT))
     handle.remove()
     assert ran == []
     with pytest.raises(ConfigError, match="condition 1 edits nothing at or before position 2 of context 0"):
@@ -157,32 +155,6 @@ def test_a_vector_can_be_learned_through_it(lm: LanguageModel) -> None:
     step = 1e-2
     quotient = (total(step * along) - total(-step * along)) / (2 * step)
     assert float(gradient @ along) == pytest.approx(float(quotient), rel=2e-2, abs=2e-2)
-
-
-def test_gradients_at_every_site_add_up_to_the_vector_s(lm: LanguageModel) -> None:
-    contexts, sites = some_contexts(5), [Site(0), Site(2), Site(3, "resid_pre")]
-    found = dict(site_gradients(lm, contexts, sites, WAIT, batch_tokens=60))
-    assert sorted(found) == list(range(5))
-    for site in sites:
-        for index, context in enumerate(contexts):
-            vector = torch.zeros(len(context.read), 32, requires_grad=True)
-            logits = next_logits(lm, [context], hooks=[(site, lambda x, v=vector: x + v)])
-            (expected_gradient,) = torch.autograd.grad(log_odds(logits, WAIT).sum(), vector)
-            torch.testing.assert_close(found[index][site].gradient, expected_gradient, atol=1e-4, rtol=1e-3)
-            hidden = lm.model.model(torch.tensor([context.read]), output_hidden_states=True).hidden_states
-            block = site.layer + (site.stream == "resid_post")
-            if block < 4:
-                torch.testing.assert_close(found[index][site].activation, hidden[block][0], atol=1e-4, rtol=1e-4)
-    assert torch.equal(found[0][Site(2)].gradient, found[0][Site(3, "resid_pre")].gradient)
-    assert not found[4][Site(0)].gradient[-1].isnan().any()
-
-
-def test_gradients_of_a_steered_model(lm: LanguageModel) -> None:
-    contexts = some_contexts(3)
-    edits = row_edits(lm, [add(4.0)] * 3)
-    steered = dict(site_gradients(lm, contexts, [Site(2)], WAIT, edits))
-    plain = dict(site_gradients(lm, contexts, [Site(2)], lambda logits: log_odds(logits, WAIT)))
-    assert not torch.allclose(steered[0][Site(2)].gradient, plain[0][Site(2)].gradient, atol=1e-3)
 
 
 def test_no_context_no_answer(lm: LanguageModel) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 
@@ -14,7 +15,7 @@ from transformers import DynamicCache
 from multidir.errors import ModelError
 from multidir.models.generate import Generation, generate
 from multidir.models.load import LanguageModel
-from multidir.models.positions import track_positions
+from multidir.models.positions import Positions, track_positions
 from multidir.models.sampling import Sampling
 from multidir.records.intervention import Intervention
 from multidir.records.scope import Scope
@@ -110,6 +111,15 @@ def same_receipts(edits: list[RowEdits], alone: list[list[RowEdits]]) -> None:
         )  # transformers norms in float32
 
 
+def hook(
+    hooked: ExitStack, edits: list[RowEdits], positions: Positions, rows: Sequence[int], prompts: list[int]
+) -> None:
+    """Hook edits for these rows into the model, in place of those that are."""
+    hooked.close()
+    for edit in edits:
+        hooked.enter_context(edit.attach(LM, positions, rows, [prompts[row] for row in rows]))
+
+
 def teacher_forced(world: World, edits: list[RowEdits], found: list[Generation], way: str) -> None:
     """Run what was written, left-padded, and see that the model still writes it."""
     lengths = [len(generation.token_ids) - 1 for generation in found]
@@ -123,15 +133,14 @@ def teacher_forced(world: World, edits: list[RowEdits], found: list[Generation],
     cache, logits = DynamicCache(config=LM.model.config), []
     with ExitStack() as stack, torch.inference_mode():
         positions = stack.enter_context(track_positions(LM.model))
-        live = [stack.enter_context(e.attach(LM, positions, range(len(found)), prompts)) for e in edits]
+        hooked = stack.enter_context(ExitStack())
+        hook(hooked, edits, positions, range(len(found)), prompts)
         for start, end in zip([0, *cuts], [*cuts, width], strict=True):
             if way == "leaving and entering" and start:  # the first row becomes the last
                 turn = torch.arange(len(found)).roll(-1)
                 order, positions.tokens = order[turn], positions.tokens[turn]
                 cache.batch_select_indices(turn)
-                for edit in live:
-                    edit.keep(turn[:-1])
-                    edit.join([int(order[-1])], [prompts[order[-1]]])
+                hook(hooked, edits, positions, order.tolist(), prompts)
             out = LM.model(ids[order, start:end], attention_mask=mask[order, :end], past_key_values=cache)
             logits.append(out.logits[order.argsort()])
     written = torch.cat(logits, 1)[:, -NEW:].argmax(-1).tolist()
