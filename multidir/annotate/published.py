@@ -143,10 +143,7 @@ def summarise(traces: Sequence[PublishedTrace]) -> PublishedSummary:
 
 
 def _find(text: str, reasoning: str, cursor: int) -> tuple[int, int] | None:
-    """Span of the text at or after the cursor, any white space matching any other."""
-    start = reasoning.find(text, cursor)
-    if start >= 0:
-        return start, start + len(text)
+    """The first span of the text at or after the cursor, any white space matching any other."""
     loose = re.compile(r"\s+".join(re.escape(word) for word in text.split())).search(reasoning, cursor)
     return None if loose is None else loose.span()
 
