@@ -17,8 +17,8 @@ from multidir.models.first_step import FirstStep
 from multidir.models.generation import Generation, RowError
 from multidir.models.language_model import LanguageModel
 from multidir.models.positions import PAD, Positions
-from multidir.models.prefix_attention import PrefixAttention
 from multidir.models.room import Room
+from multidir.models.row_attention import RowAttention
 from multidir.models.sampling import Sampling, choose, draws
 from multidir.models.stopping import LoopWatch
 from multidir.records.outcome import Stop
@@ -76,16 +76,16 @@ class Batch:
         sampling: Sampling,
         loops: LoopRule,
         first_step: FirstStep,
-        attention: PrefixAttention | None = None,
+        attention: RowAttention | None = None,
     ) -> None:
-        """Start empty; with `attention` the cache holds what each row has beside its common prefix."""
+        """Start empty; with `attention` the cache holds what each row has beside its common prefix, if it has one."""
         self.lm, self.sampling, self.first_step, self.attention = lm, sampling, first_step, attention
         self.rows: list[int] = []
         """Row of every place in the batch."""
         self.prompts: list[tuple[int, ...]] = []
         self.positions = Positions()
         self.positions.fresh = False
-        self._cache = RoomyCache(lm.model)
+        self._cache = RoomyCache(lm.model, keys_by_column=attention is not None)
         self._tokens = Room(fill=PAD)
         self._loops = LoopWatch(loops, lm.device)
         self._ends = torch.tensor(lm.eos_ids, dtype=torch.long, device=lm.device)

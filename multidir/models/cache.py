@@ -26,9 +26,9 @@ KeyValues = Sequence[tuple[Tensor, Tensor]]
 class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """Keys and values of one block, (b, heads, t, width of a head), in rooms of their own."""
 
-    def __init__(self, spare: int = SPARE) -> None:
+    def __init__(self, spare: int = SPARE, by_column: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.rooms = Room(spare=spare), Room(spare=spare)
+        self.rooms = Room(spare=spare, by_column=by_column), Room(spare=spare)
 
     def update(self, key_states: Tensor, value_states: Tensor, *_args: Any, **_kwargs: Any) -> tuple[Tensor, Tensor]:
         """Append the new tokens and return all."""
@@ -47,9 +47,12 @@ class RoomyCache(DynamicCache):
 
     layers: list[Any]
 
-    def __init__(self, model: PreTrainedModel, spare: int = SPARE) -> None:
+    def __init__(self, model: PreTrainedModel, spare: int = SPARE, keys_by_column: bool = False) -> None:
         """Make an empty cache for this model.
 
+        Args:
+            spare: least number of columns to make room for at a time.
+            keys_by_column: lay keys out as a product with one query reads them fastest.
         Raises:
             ModelError: the model has blocks that remember in another way than by keys and values.
         """
@@ -62,7 +65,9 @@ class RoomyCache(DynamicCache):
                 f"{type(model).__name__} has blocks whose memory is not keys and values ({', '.join(sorted(odd))}); "
                 "generation in batches is made for attention only"
             )
-        self.layers = [each if isinstance(each, DummyLayer) else RoomyLayer(spare) for each in self.layers]
+        self.layers = [
+            each if isinstance(each, DummyLayer) else RoomyLayer(spare, keys_by_column) for each in self.layers
+        ]
         self.rooms = [room for each in self.layers if isinstance(each, RoomyLayer) for room in each.rooms]
 
     @property

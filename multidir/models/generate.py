@@ -21,6 +21,7 @@ from multidir.models.first_step import FirstStep
 from multidir.models.generation import Edits, Generation, RowError
 from multidir.models.language_model import LanguageModel
 from multidir.models.memory import is_out_of_memory, release, rows_that_fit
+from multidir.models.packed_linear import PackedLinears
 from multidir.models.prefixes import Prefixes
 from multidir.models.sampling import Sampling
 from multidir.models.sharing import Group, Job, count_prompt, fill, plan, start_again
@@ -107,6 +108,7 @@ class _Engine:
 
     def __post_init__(self) -> None:
         self.first_step, self.prefixes = FirstStep(self.references), Prefixes(self.lm, self.groups)
+        self.linears = PackedLinears(self.lm.model)
         self.waiting = deque(Job(row, g, state) for g in self.groups for state in g.states for row in state.rows)
         self.running: dict[int, Job] = {}
         self.decoding, self.hooked = ExitStack(), False
@@ -151,7 +153,8 @@ class _Engine:
     def _admit(self, jobs: Sequence[Job]) -> None:
         """Let rows in: what is missing of their prompts is run first, with the edits of the batch unhooked."""
         self.running |= {job.row: job for job in jobs}
-        fill(self.lm, jobs, self.edits)
+        with self.linears.used():
+            fill(self.lm, jobs, self.edits)
         self.batch.enter([self._entrant(job) for job in jobs])
         self._assign()  # takes over the prefixes before their groups let them go
         for job in jobs:
@@ -168,6 +171,7 @@ class _Engine:
     def _hook(self) -> None:
         self.hooked, self.decoding = True, ExitStack()
         self.decoding.enter_context(self.prefixes.used())
+        self.decoding.enter_context(self.linears.used())
         rows, counts = self.batch.rows, [len(prompt) for prompt in self.batch.prompts]
         for edit in self.edits:
             self.decoding.enter_context(edit.attach(self.lm, self.batch.positions, rows, counts))

@@ -17,14 +17,15 @@ SPARE = 64
 class Room:
     """Rows (b, heads, t, width): a view into a larger tensor."""
 
-    def __init__(self, fill: int = 0, spare: int = SPARE) -> None:
+    def __init__(self, fill: int = 0, spare: int = SPARE, by_column: bool = False) -> None:
         """Start with no rows.
 
         Args:
             fill: what stands in the padding.
             spare: least number of columns to make room for at a time.
+            by_column: let neighbouring columns lie beside each other in memory, not neighbouring channels.
         """
-        self.fill, self.spare = fill, spare
+        self.fill, self.spare, self.by_column = fill, spare, by_column
         self.rows = self._start = self._end = 0
         self._room: Tensor | None = None
 
@@ -63,7 +64,8 @@ class Room:
         for count, parts in runs:
             rows = room[first : first + count]
             column = self._end - sum(part.shape[1] for part in parts)
-            rows[:, :, :column] = self.fill
+            if column:
+                rows[:, :, :column] = self.fill
             for part in parts:
                 rows[:, :, column : column + part.shape[1]] = part
                 column += part.shape[1]
@@ -85,8 +87,7 @@ class Room:
         room, old = self._room, self.view
         old = None if old is None else old[:old_rows]
         if room is None or rows > room.shape[0] or columns > self._end or self._end + more > room.shape[2]:
-            shape = (rows, like.shape[1], columns + max(more, self.spare), like.shape[3])
-            room = torch.full(shape, self.fill, dtype=like.dtype, device=like.device)
+            room = self._made(like, rows, columns + max(more, self.spare))
             if old is not None:
                 room[: old.shape[0], :, columns - old.shape[2] : columns] = old
             self._room, self._start, self._end = room, 0, columns
@@ -94,3 +95,9 @@ class Room:
             room[:old_rows, :, self._end - columns : self._start] = self.fill
             self._start = self._end - columns
         return room
+
+    def _made(self, like: Tensor, rows: int, columns: int) -> Tensor:
+        _, heads, _, width = like.shape
+        shape = (rows, heads, width, columns) if self.by_column else (rows, heads, columns, width)
+        made = torch.full(shape, self.fill, dtype=like.dtype, device=like.device)
+        return made.transpose(2, 3) if self.by_column else made
