@@ -164,7 +164,7 @@ def _shaded_traces(path: Path) -> list[Block]:
     """Traces shaded by the projection of their tokens, one per model and trace."""
     if not (path / "shaded.csv").is_file():
         return []
-    table = pd.read_csv(path / "shaded.csv", keep_default_na=False)
+    table = pd.read_csv(path / "shaded.csv", keep_default_na=False, na_values={"z": [""]})  # a token may write `NA`
     shown = [
         ShadedBlock.of(some, f"Trace {trace}, projection on the {role}-derived direction")
         for (trace, role), some in table.groupby(["trace", "role"], sort=False)

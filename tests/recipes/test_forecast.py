@@ -155,6 +155,6 @@ def test_every_steered_cell_of_the_papers_figures_is_counted() -> None:
 
 
 def test_a_sibling_is_counted_from_what_it_learns() -> None:
-    found = rows("smollm2-pair")
+    found = rows("smollm2")
     assert found["reasoner"].read > 400 * 4 * 192
     assert 0 < found["reasoner"].gpu < 600
