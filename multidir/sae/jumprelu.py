@@ -3,6 +3,9 @@
     a_j = pre_j if pre_j > threshold_j, else 0
     loss = |error|^2 + sparsity * 2 / k * (L0 - k)^2          L0 per token; the quadratic form holds it at k
 
+That is one of the losses of SAELens, and from the same weights both come to the same weights: here and there nothing
+holds decoder rows at a length, since a loss on counts rewards none. They get length 1 when the dictionary is saved.
+
 The step has no derivative by its threshold; within half a bandwidth of the threshold a rectangle stands in for it.
 So a batch's gradient needs active latents and those in the window just below their threshold, and no others.
 
