@@ -81,7 +81,7 @@ def from_one_start(saelens: Any) -> Callable[..., tuple[Any, Learner]]:
 
     def made(dtype: torch.dtype, threshold: float) -> tuple[Any, Learner]:
         spec = spec_of("jumprelu", d=D, width=F, k=K)
-        learner = learner_of(spec, ROWS[:100], dtype, sparsity=0.3, lr=3e-3, decay=0.0)
+        learner = learner_of(spec, ROWS[:100], dtype, l0_weight=0.3, lr=3e-3, decay=0.0)
         assert learner.weights.threshold is not None
         learner.weights.threshold.data.fill_(threshold)
         config = JumpReLUTrainingSAEConfig(
@@ -91,7 +91,7 @@ def from_one_start(saelens: Any) -> Callable[..., tuple[Any, Learner]]:
             jumprelu_bandwidth=learner.training.bandwidth,
             jumprelu_sparsity_loss_mode="quadratic",
             target_l0=float(K),
-            l0_coefficient=learner.training.sparsity,
+            l0_coefficient=learner.training.l0_weight,
         )
         theirs = JumpReLUTrainingSAE(config)
         for name, ours in as_named_by_saelens(learner.weights.named()).items():
@@ -113,7 +113,7 @@ def test_a_jumprelu_step_has_the_loss_and_the_gradients_of_saelens(
     from sae_lens.saes.sae import TrainStepInput
 
     theirs, learner = from_one_start(torch.float64, threshold)
-    x, coefficients = ROWS[:50].double(), {"l0": learner.training.sparsity}
+    x, coefficients = ROWS[:50].double(), {"l0": learner.training.l0_weight}
     out = theirs.training_forward_pass(TrainStepInput(x, coefficients, None, 0, False))
     out.loss.backward()
     with torch.no_grad():
