@@ -171,6 +171,15 @@ def trained(sae: Any, steps: int) -> Any:
     return SAETrainer(cfg=config, sae=sae, data_provider=batches()).fit()
 
 
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")  # the stock class asks for none
+def test_sparse_activations_do_not_crash_on_a_cpu(make: Callable[..., Any]) -> None:
+    """sae_lens 6.54.12 does with its defaults: no backward pass through a COO tensor that is scaled by row norms."""
+    with pytest.raises(NotImplementedError, match="SparseCPU"):
+        trained(make("topk", sparse=False, dtype="float32", use_sparse_activations=True), 2)
+    asked, plain = (trained(make("topk", True, dtype="float32", use_sparse_activations=on), 2) for on in (True, False))
+    assert torch.equal(asked.W_enc, plain.W_enc)
+
+
 @pytest.mark.parametrize("kind", ["topk", "batchtopk"])
 def test_saelens_own_trainer_gets_the_same_weights(make: Callable[..., Any], kind: str) -> None:
     stock, ours = (trained(make(kind, sparse, dtype="float32"), 20) for sparse in (False, True))
