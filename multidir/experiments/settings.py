@@ -83,7 +83,7 @@ class DictionaryChoice:
     """Active latents per token; `standard` has no such number and is trained once, under the first one's name."""
     seed: tuple[int, ...] = (0,)
     """Seeds of the initial weights."""
-    training: Training = field(default_factory=lambda: Training(steps=2000, batch=4096, warmup=100, sparsity=0.05))
+    training: Training = field(default_factory=lambda: Training(steps=2000, batch=4096, warmup=100))
     """How all of them learn."""
     held_out: float = 0.1
     """Share of the prompts that is held out."""

@@ -169,7 +169,7 @@ def _activations(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
         return Row(name, texts=traces.texts, read=read, gpu=None), facts
     blocks = 1 + max(int(site.lstrip("L").split(".")[0]) for site in s.sites)
     seconds = budget.capture_seconds(scene.shape, scene.machine, tokens, traces.tokens, blocks, sites)
-    disk = scene.roles * budget.activation_bytes(scene.shape, tokens, sites)
+    disk = scene.roles * budget.activation_bytes(scene.shape, tokens, sites, s.store_dtype)
     return Row(name, texts=traces.texts, read=read, disk=disk, gpu=scene.roles * seconds), facts
 
 

@@ -41,6 +41,16 @@ def test_the_papers_pair_by_hand() -> None:
     assert all(row.gpu is not None for row in found.values())
 
 
+def test_wider_numbers_take_more_disk() -> None:
+    preset = load_preset("llama8b")
+    wide = [
+        replace(s, science={**s.science, "store_dtype": "float32"} if s.name == "activations" else s.science)
+        for s in preset.stages
+    ]
+    found = {row.stage: row for row in forecast(replace(preset, stages=tuple(wide)), Compute())}
+    assert found["activations"].disk == 2 * rows("llama8b")["activations"].disk
+
+
 def test_rules_change_what_is_counted() -> None:
     text = {row.stage: row for row in forecast(chosen_preset("llama8b", rules="paper"), Compute())}
     assert text["offsets"].cells == 1 + 7 * 6
