@@ -8,7 +8,7 @@ block that is captured. Labels go into the same store; `data/relabel` adds those
 
 With `--extends` the store of an earlier run is taken over, without a copy, and the new traces are added to it.
 
-Writes store/, an activation store (see data/README.md). Seconds on the tiny pair; resumable.
+Writes store/, an activation store (see docs/store-format.md). Seconds on the tiny pair; resumable.
 """
 
 from __future__ import annotations

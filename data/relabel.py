@@ -5,7 +5,7 @@ another annotator, or replaces those of the same one. Both runs stay as they are
 
     multidir run data/relabel --activations runs/data/activations/... --labels runs/data/annotate/...
 
-Writes store/, an activation store (see data/README.md). Seconds, whatever the size of the store on one disk.
+Writes store/, an activation store (see docs/store-format.md). Seconds, whatever the size of the store on one disk.
 """
 
 from __future__ import annotations

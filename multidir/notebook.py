@@ -44,9 +44,11 @@ class Finished:
         return str(self.path)
 
     def __repr__(self) -> str:
-        from multidir.report.show import show
+        from multidir.report.show import found_in
 
-        return show(self.path)
+        manifest = read_manifest(self.path)
+        head, tables = f"run of {manifest['recipe']}, {manifest['status']}", ", ".join(self.tables)
+        return "\n".join([head, *found_in(self.path), *([f"  tables   {tables}"] if tables else [])])
 
     @property
     def headline(self) -> str:
@@ -81,9 +83,9 @@ class Finished:
 
     def plots(self) -> list[Plot]:
         """All of its figures, each with the numbers that it draws; in a notebook each shows itself."""
-        from multidir.report.run_figures import plots_of
+        from multidir.report.show import plots_at
 
-        return plots_of(str(read_manifest(self.path)["recipe"]), self.path)
+        return plots_at(self.path)
 
     def plot(self, name: str = "") -> Plot:
         """Its first figure, or the one of this name.

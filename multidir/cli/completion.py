@@ -11,7 +11,7 @@ from typing import Any, Literal
 from multidir.cli.parser import GLOBAL, SHELLS, make_parser
 from multidir.recipes.find import load_recipe, recipe_files
 from multidir.recipes.preset import preset_names
-from multidir.recipes.rule_sets import rule_set_names
+from multidir.recipes.rule_sets import load_rules, rule_set_names
 
 Words = dict[str, list[str]]
 
@@ -21,21 +21,23 @@ def script(shell: str) -> str:
 
     It holds every recipe's settings as they are now: write it again after an update.
     """
-    options, values = _options(), _values()
+    options, values = options_known(), _values()
     if shell == "fish":
         return "\n".join(_fish(options, values))
     start = ["autoload -U +X bashcompinit && bashcompinit"] if shell == "zsh" else []
     return "\n".join([*start, *_bash(options, values)])
 
 
-def _options() -> Words:
+def options_known() -> Words:
     """What can follow: a command's own words by command, a recipe's settings by `run RECIPE`."""
     actions = make_parser()._subparsers._group_actions[0]  # type: ignore[union-attr]  # argparse has no public way
     found: Words = {}
     for name, parser in typing.cast(dict[str, Any], actions.choices).items():
         found[name] = sorted({option for action in parser._actions for option in action.option_strings})
+    ruled = {recipe for rules in rule_set_names() for recipe in load_rules(rules)}
     for name in recipe_files():
-        found[f"run {name}"] = sorted({f"--{field}" for field, _ in _fields(load_recipe(name).config)} | {"--help"})
+        own = {f"--{field}" for field, _ in _fields(load_recipe(name).config)}
+        found[f"run {name}"] = sorted(own | {"--help"} | ({"--rules"} if name in ruled else set()))
     return found
 
 

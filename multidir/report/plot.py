@@ -65,7 +65,7 @@ class Plot:
         return self.svg()
 
     def __repr__(self) -> str:
-        return f"Plot({self.name}: {self.title} {self.reading})"
+        return f"Plot({self.name}, {len(self.data)} rows): {self.reading}"
 
 
 def save(plot: Plot, folder: Path) -> tuple[Path, Path, Path]:

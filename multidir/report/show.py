@@ -10,7 +10,7 @@ from multidir.errors import ConfigError
 from multidir.exchange.read import read_directions
 from multidir.experiments.results import read_verdicts
 from multidir.records.direction import DirectionSet
-from multidir.report.plot import save
+from multidir.report.plot import Plot, save
 from multidir.report.run_figures import plots_of
 from multidir.report.show_store import describe_store, store_figures
 from multidir.store.activations import ActivationStore
@@ -79,20 +79,41 @@ def draw_figures(path: Path, folder: Path) -> list[Path]:
         ConfigError: there is nothing to draw, or the folder cannot be written.
         FormatError: not a run or store.
     """
-    manifest = read_manifest(path)
-    plots = plots_of(manifest["recipe"], path) if "recipe" in manifest else store_figures(ActivationStore.open(path))
+    plots = plots_at(path)
     if not plots:
         raise ConfigError(f"{path} holds nothing to draw; give an activation store, or a run that writes figures")
     return [file for plot in plots for file in save(plot, folder)]
 
 
+def plots_at(path: Path) -> list[Plot]:
+    """The figures of a run's tables, or of the activations that a run or store holds.
+
+    Raises:
+        FormatError: not a run or store.
+    """
+    manifest = read_manifest(path)
+    drawn = plots_of(manifest["recipe"], path) if "recipe" in manifest else []
+    store = "recipe" not in manifest or (path / "store" / MANIFEST).is_file()
+    return drawn or (store_figures(ActivationStore.open(path)) if store else [])
+
+
+def found_in(path: Path) -> Iterator[str]:
+    """What a run found: lines without times, places, versions and sizes, the same wherever it is run again.
+
+    Raises:
+        FormatError: not a run.
+    """
+    notes = read_manifest(path)["notes"]
+    if notes.get("headline"):
+        yield f"  found    {notes['headline']}"
+    yield from (f"  verdict  {verdict}" for verdict in read_verdicts(path))
+    yield from (f"  note     {remark}" for remark in notes.get("remarks", ()))
+
+
 def _run(path: Path, manifest: dict[str, Any]) -> Iterator[str]:
     yield f"run of {manifest['recipe']}, {manifest['status']}, {manifest['seconds']:.1f} s"
     yield f"  started  {manifest['started']}"
-    if manifest["notes"].get("headline"):
-        yield f"  found    {manifest['notes']['headline']}"
-    yield from (f"  verdict  {verdict}" for verdict in read_verdicts(path))
-    yield from (f"  note     {remark}" for remark in manifest["notes"].get("remarks", ()))
+    yield from found_in(path)
     for name, item in manifest["inputs"].items():
         yield f"  from     {name}: {item['name']}"
     for name, value in manifest["seeds"].items():

@@ -9,6 +9,8 @@ const state = { tab: page.traces.length ? "traces" : "steered", text: 0, token: 
 const unpacked = new Map();
 const MINUS = "\u2212";
 const REACH = 24; // tokens before a sentence that are numbered where no window says how many
+const SPARE = 10; // lines of the list beyond those that can be seen
+let height = 0; // of a line, in pixels; known when the first one is drawn
 
 function make(tag, css, text) {
   const node = document.createElement(tag);
@@ -79,30 +81,49 @@ function fill() {
     found.sort((a, b) => ranks.get(a) - ranks.get(b) || a - b);
   }
   state.shown = found;
-  $("list").replaceChildren(...found.map((i) => {
-    const item = texts()[i], line = make("li"), button = make("button");
-    button.dataset.text = i;
-    button.append(make("span", "", state.tab === "traces" ? item.id : `${item.prompt} (${item.target}, ${item.rollout + 1})`));
-    const n = count(item);
-    if (n) button.append(make("small", "", `${n}×`));
-    line.append(button);
-    return line;
-  }));
+  $("list").replaceChildren();
+  $("list").scrollTop = 0;
+  rows();
   const all = state.tab === "traces" ? page.of : texts().length;
   $("count").textContent = `${found.length} of ${all}` + (found.length ? "" : ": nothing found");
 }
 
+function line(at) {
+  const item = texts()[state.shown[at]], node = make("li"), button = make("button"), n = count(item);
+  button.dataset.at = at;
+  button.tabIndex = -1; // arrow keys walk through the list
+  button.append(make("span", "", state.tab === "traces" ? item.id : `${item.prompt} (${item.target}, ${item.rollout + 1})`));
+  if (n) button.append(make("small", "", `${n}×`));
+  if (state.shown[at] === state.text) button.setAttribute("aria-current", "true");
+  node.setAttribute("aria-setsize", state.shown.length);
+  node.setAttribute("aria-posinset", at + 1);
+  node.append(button);
+  return node;
+}
+
+// only the lines that can be seen are in the document, and a few above and below them
+function rows() {
+  const list = $("list"), n = state.shown.length;
+  if (!n) return list.replaceChildren();
+  height ||= measured();
+  const from = Math.max(0, Math.min(n, Math.floor(list.scrollTop / height)) - SPARE);
+  const to = Math.min(n, from + Math.ceil(list.clientHeight / height) + 2 * SPARE);
+  list.replaceChildren(...Array.from({ length: to - from }, (_, i) => line(from + i)));
+  list.firstChild.style.marginTop = from * height + "px";
+  list.lastChild.style.marginBottom = (n - to) * height + "px";
+}
+
+function measured() {
+  $("list").replaceChildren(line(0));
+  return $("list").firstChild.getBoundingClientRect().height || 24; // nothing has a height where nothing is shown
+}
+
 function select(place) {
-  const at = Math.max(0, Math.min(place, state.shown.length - 1));
+  const at = Math.max(0, Math.min(place, state.shown.length - 1)), list = $("list");
   state.text = state.shown[at] ?? -1;
   state.token = -1;
-  for (const button of $("list").querySelectorAll("[aria-current]")) button.removeAttribute("aria-current");
-  const button = $("list").children[at]?.firstChild;
-  if (button) {
-    button.setAttribute("aria-current", "true");
-    const list = $("list").getBoundingClientRect(), box = button.getBoundingClientRect();
-    if (box.top < list.top || box.bottom > list.bottom) $("list").scrollTop += box.top - list.top - list.height / 3;
-  }
+  if (at * height < list.scrollTop || (at + 1) * height > list.scrollTop + list.clientHeight) list.scrollTop = at * height - list.clientHeight / 3;
+  rows();
   draw();
 }
 
@@ -314,7 +335,14 @@ viewer.addEventListener("keydown", (event) => {
 });
 $("list").addEventListener("click", (event) => {
   const button = event.target.closest("button");
-  if (button) select(state.shown.indexOf(Number(button.dataset.text)));
+  if (!button) return;
+  select(Number(button.dataset.at));
+  viewer.focus({ preventScroll: true });
+});
+$("list").addEventListener("scroll", rows);
+addEventListener("resize", () => {
+  height = 0;
+  rows();
 });
 for (const kind of ["pointerover", "click"]) {
   $("panel").addEventListener(kind, (event) => {

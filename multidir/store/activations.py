@@ -5,7 +5,7 @@
     store.window_sums("base", Site(10), "grammar/1", offsets=(-13, -8))   sums per trace and label
 
 Rows are read from memory maps at the offsets of contiguous HDF5 datasets. The format is written down in
-data/README.md.
+docs/store-format.md.
 """
 
 from __future__ import annotations

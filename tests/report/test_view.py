@@ -271,19 +271,39 @@ def test_hostile_text_is_shown_and_not_run(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @needs_browser
-def test_thousands_of_traces_open_and_sort(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Every text keeps its own numbers when there are many, and the list can be ordered by them."""
+def test_thousands_of_traces_are_listed_where_they_can_be_seen(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Every text keeps its own numbers and its place, though the document holds a few lines of the list only."""
     n = 3000
     traces = [trace_item(f"t{i}", ["a", " b"], []) for i in range(n)]
     values = [[packed(0, (i * 7 % n) / n) for i in range(n)]] * 2
     script = """
-      $("order").value = "peak"; $("order").dispatchEvent(new Event("change"));
-      result.first = look().title; result.n = $("list").children.length;
+      const list = $("list"), lines = () => [...list.children].map((li) => li.textContent);
+      const chosen = () => list.querySelector("[aria-current]")?.textContent;
+      result.lines = lines();
+      result.high = list.scrollHeight / list.firstChild.getBoundingClientRect().height;
+      press(...Array(100).fill("ArrowDown")); result.walked = [look().title, chosen(), lines().length];
+      list.scrollTop = list.scrollHeight; rows(); result.end = lines();
+      list.lastChild.firstChild.click(); result.clicked = [look().title, chosen(), document.activeElement.id];
+      list.scrollTop = 0; rows(); result.away = [look().title, chosen() ?? ""];
+      $("order").value = "peak"; $("order").dispatchEvent(new Event("change")); result.first = [look().title, lines()[0]];
+      $("find").value = "t2999"; $("find").dispatchEvent(new Event("input")); result.found = lines();
+      $("find").value = "zebra"; $("find").dispatchEvent(new Event("input")); result.none = lines();
     """
     found = drive(monkeypatch, tmp_path, script, traces=traces, values=values)
+    assert found["lines"] == [f"t{i}" for i in range(len(found["lines"]))]
+    assert len(found["lines"]) < 100
+    assert found["high"] == pytest.approx(n, rel=0.01)
+    assert found["walked"][:2] == ["t100, c", "t100"]
+    assert found["walked"][2] < 100
+    assert found["end"] == [f"t{i}" for i in range(n - len(found["end"]), n)]
+    assert found["clicked"] == [f"t{n - 1}, c", f"t{n - 1}", "viewer"]
+    assert found["away"] == [f"t{n - 1}, c", ""]
     highest = max(range(n), key=lambda i: np.float16((i * 7 % n) / n).item())
-    assert found["n"] == n
-    assert found["first"] == f"t{highest}, c"
+    assert found["first"] == [f"t{highest}, c", f"t{highest}"]
+    assert found["found"] == ["t2999"]
+    assert found["none"] == []
 
 
 def test_a_run_without_texts_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
