@@ -177,7 +177,7 @@ def _isobole_lines(axes: Axes, narrow: bool) -> None:
     axes.fill_between(t, 0, 1 - t, color=PAIR.light, alpha=0.08, linewidth=0, zorder=0)
     axes.fill_between([0, 1, EDGE], [1, 0, 0], EDGE, color=SHADE.light, linewidth=0, zorder=0)
     size = 6.5 if narrow else 8.0
-    draw.write(axes, "less is needed:\nsynergy", (0.03, 0.03), PAIR, (0, 0), "left bottom", size)
+    draw.write(axes, "less is needed:\nsynergy", (0.36, 0.03), PAIR, (0, 0), "left bottom", size)
     for place, name in (((0.2, 0.8), "doses add"), ((0.5, 0.866), "norms add"), ((0.5, 1.0), "better one alone")):
         draw.write(axes, name, place, MUTED, (3, 2), "left bottom", size)
 
