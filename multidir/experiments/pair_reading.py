@@ -2,7 +2,7 @@
 
 | 1/p        | delta above 0.1   | within 0.3 of 0    | below -0.1        |
 |------------|-------------------|--------------------|-------------------|
-| above 1    | synergy           | -                  | -                 |
+| above 1    | synergy           | independent causes | -                 |
 | 0.8 to 1.2 | threshold pooling | additive           | threshold pooling |
 | below 1    | norm only         | independent causes | redundant         |
 | below 0    | -                 | -                  | antagonism        |
@@ -11,8 +11,8 @@ A direction that does nothing alone adds to anything: *additive*, *norm only*, *
 only read where each of the two visibly acts by itself, by more than the margin within which interactions are ignored.
 
 *Norm only*: the interval of 1/p holds 1/2, and the pair does more than separate causes would. *Independent causes* add
-on log-odds (each with a threshold of its own) or on hazards (Bliss); *redundant* is less than both. Where two
-readings are possible, neither is given.
+on log-odds (each with a threshold of its own, or with a ceiling that no dose of it alone gets over) or on hazards
+(Bliss); *redundant* is less than both. Where two readings are possible, neither is given.
 """
 
 from __future__ import annotations
@@ -117,8 +117,8 @@ def _region(evidence: Evidence, rules: CombinationRules) -> Combination:
     over_best = evidence.axes.over_best
     if one is LogOdds.ANTAGONISM and over_best.has_interval and over_best.high < 0:
         return Combination.ANTAGONISM
-    if two is Doses.ABOVE and one is LogOdds.SYNERGY:
-        return Combination.SYNERGY
+    if two is Doses.ABOVE and one in (LogOdds.SYNERGY, LogOdds.ADDITIVE):
+        return Combination.SYNERGY if one is LogOdds.SYNERGY else Combination.INDEPENDENT_CAUSES
     if two is Doses.ONE and one is not LogOdds.UNDETERMINED:
         return Combination.ADDITIVE if one is LogOdds.ADDITIVE else Combination.THRESHOLD_POOLING
     if two is Doses.BELOW:

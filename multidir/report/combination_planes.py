@@ -27,6 +27,7 @@ REGIONS = (
     ("threshold\npooling", -9.0, -0.3, 0.8, 1.2),
     ("norm\nonly", 0.1, 9.0, 0.35, 0.65),
     ("independent\ncauses", -0.3, 0.1, 0.0, 0.8),
+    ("independent\ncauses", -0.3, 0.1, 1.2, 9.0),
     ("redundant", -9.0, -0.3, 0.0, 0.8),
     ("antagonism", -9.0, -0.1, -9.0, 0.0),
 )
@@ -129,7 +130,7 @@ def _region(axes: Axes, name: str, left: float, right: float, low: float, high: 
     axes.plot([left, right, right, left, left], [low, low, high, high, low], color=GRID.light, linewidth=0.8, zorder=1)
     # names stand at the outer edge of their region, where points are rarer
     x, shift, across = (right, -4, "right") if left > 0 else (left, 4, "left")
-    y, rise, along = (low, 3, "bottom") if name.startswith("independent") else (high, -3, "top")
+    y, rise, along = (low, 3, "bottom") if name.startswith("independent") and low < 1 else (high, -3, "top")
     draw.write(axes, name, (x, y), MUTED, (shift, rise), f"{across} {along}", size)
 
 
