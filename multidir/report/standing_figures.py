@@ -21,6 +21,8 @@ PUSHED = {
 }
 """What is pushed -> its name and colour."""
 PLACES = ("neither", "first", "second", "both", "all")
+RANKS = ("none", "neither", "first", "second", "both", "all")
+"""Order of places and of pushes."""
 MOST_PAIRS = 3
 WIDTH = 0.2
 
@@ -41,6 +43,7 @@ def pushes_by_standing(strata: pd.DataFrame) -> Plot:
     known_values(data, what, "standing", PLACES)
     known_values(data, what, "pushed", tuple(PUSHED))
     no_repeats(data, what, list(keys))
+    data = data.sort_values(list(keys), key=_ranked, ignore_index=True)
     pairs = [(str(a), str(b)) for a, b in data[["first", "second"]].drop_duplicates().itertuples(index=False)]
     shown = pairs[:MOST_PAIRS]
 
@@ -65,6 +68,10 @@ def pushes_by_standing(strata: pd.DataFrame) -> Plot:
         wide=(7.6, 0.9 + 2.4 * len(shown)),
         narrow=(3.7, 1.1 + 2.2 * len(shown)),
     )
+
+
+def _ranked(column: pd.Series) -> pd.Series:
+    return column.map(RANKS.index) if column.name in ("standing", "pushed") else column
 
 
 def _panel(axes: Axes, points: pd.DataFrame, narrow: bool) -> None:
