@@ -13,11 +13,12 @@ from scipy.special import expit, logit
 from multidir.annotate.base import Annotator
 from multidir.errors import DesignError, FormatError
 from multidir.experiments.combination import combine, named_pairs
+from multidir.experiments.combination_cells import StudyCell, wait_tokens
 from multidir.experiments.combination_design import protocol
 from multidir.experiments.combination_run import combination_results
 from multidir.experiments.counting import count, where
 from multidir.experiments.labels import annotator_by_name
-from multidir.experiments.next_sentences import Asked, NextSentences, sentence_ends
+from multidir.experiments.next_sentences import Asked, NextSentences, read_next, sentence_ends
 from multidir.experiments.outcomes_table import check_outcomes
 from multidir.experiments.prompts import read_prompts
 from multidir.experiments.screen import screen_table
@@ -193,3 +194,22 @@ def test_a_verdict_on_some_pairs_shares_the_error_between_those(tmp_path: Path) 
     for wrong in ("d1", "d1+d1", "d1+x"):
         with pytest.raises(DesignError, match="is not two of the directions d1, d2, d3, d4"):
             named_pairs((wrong,), study.directions)
+
+
+@pytest.mark.parametrize(("rule", "low", "high"), [("and", 1.5, 4.0), ("additive", -0.8, 0.8), ("either", -5.0, -2.0)])
+def test_the_shipped_models_follow_their_rules(
+    asked: dict[str, Asked], lm: LanguageModel, rule: str, low: float, high: float, tmp_path: Path
+) -> None:
+    """The interaction of the true causes, on log-odds of the next sentence, in the same texts."""
+    model = load_model(f"shipped:tiny/reasoning-{rule}", "reasoning", device="cpu")
+    tokens, plain = wait_tokens(model, ("wait", "hmm", "but", "no")), StudyCell("", (0.0, 0.0))
+    rows = read_next(model, asked, [plain], tokens, {}, 0, 8192, tmp_path / "next.jsonl")
+    truth = standing("cause", lm, asked, planted())
+    assert truth is not None
+    p = expit(np.concatenate([row.log_odds for row in rows]))
+    causes = np.concatenate([truth[row.prompt_id] for row in rows])
+    none, hesitation, mistake, both = (
+        logit(p[(causes == np.array(which)).all(axis=1)].mean()) for which in ((0, 0), (1, 0), (0, 1), (1, 1))
+    )
+    assert low < both - hesitation - mistake + none < high
+    assert none < logit(0.02)
