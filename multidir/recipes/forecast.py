@@ -129,7 +129,7 @@ def _prompts(name: str, s: Any, _: Inputs, __: Scene) -> Estimate:
         categories = len({prompt.category for prompt in read_prompts(s.prompts)})
     except ConfigError:
         categories = CATEGORIES
-    counts = {"derive": s.derive, "search": s.search, "confirm": s.confirm}
+    counts = {"derive": s.derive, "calibrate": s.calibrate, "search": s.search, "confirm": s.confirm}
     facts = Facts(prompts={split: n * categories for split, n in counts.items()})
     return Row(name, texts=sum(facts.prompts.values())), facts
 

@@ -42,6 +42,9 @@ FIGURES_SHOWN = 3
 
 TABLES = {
     "pairs": "Every pair, on every scale",
+    "strata": "Every pair, by what stands in the text already",
+    "screen": "Pairs and triples in the sentence after fixed texts",
+    "calibration": "How doses were found",
     "controls": "What each control said",
     "groups": "Interactions by model and category",
     "moebius": "Log-odds of every set of directions, by index",
