@@ -172,10 +172,10 @@ class CandidateChoice:
     """Independent axes of all rows before sentences."""
     latents: int = 5
     """Latents of each dictionary from either end of every ranking."""
-    alike: float = 0.9
+    alike: float = 0.8
     """Cosine, or correlation of readings, from which two candidates are one."""
-    measured: int = 16
-    """Candidates that are measured by adding and by taking out; the most promising of the groups."""
+    measured: int = 24
+    """Groups that are measured, by adding their most typical member and by taking it out; the most promising ones."""
     controls: int = 5
     """Directions of each kind of control."""
     dose: float = 0.15
@@ -235,7 +235,7 @@ class AblationChoice:
     steps: int = 8
     """Points on the way from the mean row, for integrated gradients."""
     n_random: int = 20
-    """Random ablations of the same norm at every token."""
+    """Random ablations of each kind: random directions taken out alike, and others at the same norm at every token."""
     folds: int = 5
     """Of fresh probes, by trace."""
     generated: tuple[str, ...] = ("mean", "span", "leace", "gated", "latents")
