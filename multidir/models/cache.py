@@ -28,11 +28,14 @@ class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
 
     def __init__(self, spare: int = SPARE, by_column: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
+        self.at: Tensor | None = None
+        """(1,) where the next token is written, while only the device knows."""
         self.rooms = Room(spare=spare, by_column=by_column), Room(spare=spare)
 
     def update(self, key_states: Tensor, value_states: Tensor, *_args: Any, **_kwargs: Any) -> tuple[Tensor, Tensor]:
         """Append the new tokens and return all."""
-        self.keys, self.values = self.rooms[0].append(key_states), self.rooms[1].append(value_states)
+        keys, values = self.rooms
+        self.keys, self.values = keys.append(key_states, self.at), values.append(value_states, self.at)
         self.is_initialized = True
         return self.keys, self.values
 
@@ -74,6 +77,25 @@ class RoomyCache(DynamicCache):
     def columns(self) -> int:
         """Tokens of the longest row."""
         return self.rooms[0].columns
+
+    def reserve(self, columns: int) -> int:
+        """As `Room.reserve`."""
+        return min(room.reserve(columns) for room in self.rooms)
+
+    def write_at(self, at: Tensor) -> None:
+        """From now on write tokens at this place (1,) of what is reserved."""
+        for each in self.layers:
+            if isinstance(each, RoomyLayer):
+                each.at = at
+
+    def took(self, columns: int) -> None:
+        """Count what was written in this way, and go on at the right end."""
+        for each in self.layers:
+            if isinstance(each, RoomyLayer):
+                each.at = None
+        for room in self.rooms:
+            room.took(columns)
+        self._show()
 
     def enter(self, rows: Sequence[Sequence[KeyValues]]) -> None:
         """Add rows at the end of the batch.

@@ -24,14 +24,14 @@ WORTH = 64
 class Prefixes:
     """The common prefixes of the rows in a batch."""
 
-    def __init__(self, lm: LanguageModel, groups: Sequence[Group]) -> None:
-        """Decide once for all rows of a run."""
+    def __init__(self, lm: LanguageModel, groups: Sequence[Group], replayed: bool = False) -> None:
+        """Decide once for all rows of a run; steps that are replayed need the attention of our own."""
         self._lm = lm
         rows = sum(len(state.rows) for group in groups for state in group.states)
         saved = sum(max(_saved(group)) for group in groups)
         self._shared = rows > 0 and saved >= WORTH * rows and is_plain(lm.model)
         # On a CPU it is faster than the attention of torch also where nothing is shared.
-        own = lm.device.type == "cpu" and is_plain(lm.model)
+        own = (replayed or lm.device.type == "cpu") and is_plain(lm.model)
         self.attention = RowAttention() if self._shared or own else None
         self.longest_own = max((self._n_own(group) for group in groups), default=0)
         self._held: dict[int, KeyValues] = {}

@@ -39,13 +39,31 @@ class Room:
         """(b, heads, t, width), or None while nothing was ever put in."""
         return None if self._room is None else self._room[: self.rows, :, self._start : self._end]
 
-    def append(self, new: Tensor) -> Tensor:
-        """Write new columns (b, heads, t, width) at the right end of every row; the view of all."""
+    def append(self, new: Tensor, at: Tensor | None = None) -> Tensor:
+        """Write new columns (b, heads, t, width) at the right end of every row; the view of all.
+
+        Args:
+            at: (t,) their places in the view, where only the device knows them: columns that are reserved. The
+                view then has all of these, and keeps its shape and address; `took` counts them afterwards.
+        """
         self.rows, count = new.shape[0], new.shape[2]
+        if at is not None:
+            assert self._room is not None
+            return self._room[: self.rows, :, self._start :].index_copy_(2, at, new)
         room = self._with_room_for(new, self.rows, self.columns, count)
         room[: self.rows, :, self._end : self._end + count] = new
         self._end += count
         return room[: self.rows, :, self._start : self._end]
+
+    def reserve(self, columns: int) -> int:
+        """How many columns can be written at the right end without moving anything: at least as many as asked for."""
+        view = self.view
+        assert view is not None
+        return self._with_room_for(view, self.rows, self.columns, columns).shape[2] - self._end
+
+    def took(self, columns: int) -> None:
+        """Count columns that were written at places of their own."""
+        self._end += columns
 
     def enter(self, runs: Sequence[tuple[int, Sequence[Tensor]]]) -> None:
         """Add rows below those that are there, aligned at the right end.

@@ -46,8 +46,8 @@ class RowAttention:
     """Attention over what each row has of its own, and over prefixes that several rows share, if there are any."""
 
     def __init__(self) -> None:
-        self.mask: Tensor | None = None
-        """(b, 1, 1, t) bool: which columns of the cache belong to the row; None: all. Set before every step."""
+        self.hidden: Tensor | None = None
+        """(b, 1, 1, t) bool: columns of the cache that do not belong to the row; None: all do. Set before a step."""
         self._count = 0
         self._layers: list[tuple[Tensor, Tensor]] = []
         self._outside: Tensor | None = None
@@ -108,11 +108,10 @@ class RowAttention:
         batch, heads, _, width = query.shape
         scaled = query * (width**-0.5 if scaling is None else scaling)
         own = scaled.reshape(batch, key.shape[1], heads // key.shape[1], width)
-        hidden = None if self.mask is None else ~self.mask
         if not self._layers:
-            weights = torch.softmax(_scores(own, key, hidden), -1).to(value.dtype)
+            weights = torch.softmax(_scores(own, key, self.hidden), -1).to(value.dtype)
             return torch.matmul(weights, value).reshape(batch, 1, heads, -1), None
-        _, total, found = _joined(_part(own, key, value, hidden), self._over_prefix(own, module.layer_idx))
+        _, total, found = _joined(_part(own, key, value, self.hidden), self._over_prefix(own, module.layer_idx))
         return (found / total).to(query.dtype).reshape(batch, 1, heads, -1), None
 
     def _over_prefix(self, own: Tensor, layer: Any) -> _Part:

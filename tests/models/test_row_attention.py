@@ -27,7 +27,7 @@ def test_parts_put_together_are_the_whole(lengths: tuple[int, ...]) -> None:
     attention = RowAttention()
     attention.hold([[(p[0], p[1])] if p.shape[2] else () for p in prefixes], torch.device("cpu"))
     attention.assign(of_row, torch.device("cpu"))
-    attention.mask = (torch.arange(6) >= 6 - lengths_own[:, None])[:, None, None]
+    attention.hidden = (torch.arange(6) < 6 - lengths_own[:, None])[:, None, None]
     found, _ = attention(MODULE, query, own[0], own[1], None)  # type: ignore[arg-type]
     for row, prefix in enumerate(of_row):
         first = 6 - int(lengths_own[row])
