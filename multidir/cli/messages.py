@@ -22,16 +22,14 @@ class _BesideBars(logging.StreamHandler):  # type: ignore[type-arg]
 
 
 def set_up(quiet: bool) -> None:
-    """Send messages of the library to stderr; with `quiet` only errors, and no progress bars."""
+    """Send messages of the library to stderr; with `quiet` only errors. Progress bars where somebody looks."""
     handler = _BesideBars(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("multidir")
     logger.handlers[:] = [handler]
     logger.setLevel(logging.ERROR if quiet else logging.INFO)
-    if quiet:
+    if quiet or not sys.stderr.isatty():  # a bar in a file is a heap of lines
         os.environ["TQDM_DISABLE"] = "1"  # read when tqdm is first imported, which no command did yet
-    else:
-        os.environ.setdefault("TQDM_DELAY", "2")  # what is done by then needs no bar
 
 
 def say_error(text: str) -> None:

@@ -10,8 +10,6 @@ from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from multidir import resources
 from multidir.config import Compute
 from multidir.errors import DesignError
@@ -20,6 +18,7 @@ from multidir.models.describe import describe
 from multidir.models.load import LanguageModel, load_model
 from multidir.models.pipeline import prefetch
 from multidir.models.special import SpecialMap, differing_ids
+from multidir.progress import progress
 from multidir.records.pair import Pair
 from multidir.records.site import Site
 from multidir.records.text import Sentence, Trace
@@ -85,12 +84,11 @@ def capture_store(
             )
             for role, lm in models.items()
         ]
-        bar = tqdm(total=len(usable), initial=len(done), desc="activations", unit="trace", mininterval=1)
-        with closing(prefetch(zip(*streams, strict=True))) as captured:
+        bar = progress(len(usable), "activations", "trace", len(done))
+        with bar, closing(prefetch(zip(*streams, strict=True))) as captured:
             for found in captured:
                 writer.append(usable[found[0][0]].id, _merged(tuple(models), found))
                 bar.update()
-        bar.close()
     return ActivationStore.open(path)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from multidir.annotate.base import Annotator
@@ -15,6 +14,7 @@ from multidir.errors import ConfigError
 from multidir.models.align import trace_token_spans
 from multidir.models.thinking import thinking_text
 from multidir.organism.annotator import GrammarAnnotator
+from multidir.progress import each
 from multidir.records.text import Sentence, Trace
 
 ANNOTATORS: dict[str, Callable[[], Annotator]] = {
@@ -55,8 +55,8 @@ def label_traces(
         AlignmentError: a trace's tokens do not spell its text; the trace is named.
     """
     found = in_order(annotator.label, reasoning_texts(traces, tokenizer), workers)
-    bar = tqdm(zip(traces, found, strict=True), f"labels by {annotator.name}", len(traces), unit="trace", mininterval=1)
-    for trace, spans in bar:
+    labelled = zip(traces, found, strict=True)
+    for trace, spans in each(labelled, f"labels by {annotator.name}", "trace", len(traces)):
         tokens = trace_token_spans(tokenizer, trace, [(span.start, span.end) for span in spans])
         yield [
             Sentence(trace.id, index, span.start, span.end, first, last, span.label, annotator.name)

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import numpy as np
 from scipy.special import expit
-from tqdm import tqdm
 
 from multidir.annotate.base import Annotator
 from multidir.errors import DesignError
@@ -22,6 +21,7 @@ from multidir.experiments.combination_cells import StudyCell
 from multidir.experiments.labels import label_traces, reasoning_texts
 from multidir.models.language_model import LanguageModel
 from multidir.models.special import SpecialMap
+from multidir.progress import progress
 from multidir.records.site import Site
 from multidir.records.text import Sentence, Trace
 from multidir.steer.forced import Context, teacher_forced
@@ -117,7 +117,7 @@ def read_next(
     done = {(row.key, row.prompt_id): row for row in rows if (row.key, row.prompt_id) in wanted}
     todo = [name for name in asked if any((key, name) not in done for key in keys)]
     mixtures = [cell.edits or None for cell in cells]
-    with tqdm(total=len(todo), desc=f"{lm.role} model, {len(cells)} conditions", unit="text", mininterval=1) as bar:
+    with progress(len(todo), f"{lm.role} model, {len(cells)} conditions", "text") as bar:
         for first in range(0, len(todo), CHUNK):
             names = todo[first : first + CHUNK]
             found = teacher_forced(

@@ -16,6 +16,7 @@ from multidir.experiments.pilot import Pilot, read_pilot
 from multidir.experiments.results import Results
 from multidir.experiments.simulate import World, simulate
 from multidir.experiments.tally import Tally
+from multidir.progress import each
 from multidir.stats.contrast import holm
 
 
@@ -62,9 +63,8 @@ def power_table(pilot: Pilot, science: Science) -> pd.DataFrame:
     for m, rollouts, delta in product(science.prompts, science.rollouts, science.deltas):
         world = World(effects, {(0, 1): delta}, spread=pilot.spread)
         rng = np.random.default_rng([science.seed, m, rollouts])
-        claims = [
-            claims_of(simulate(world, cells, m, rollouts, rng), delta, science.rules) for _ in range(science.studies)
-        ]
+        studies = each(range(science.studies), f"{m} prompts x {rollouts} rollouts, {delta:+g}", "study")
+        claims = [claims_of(simulate(world, cells, m, rollouts, rng), delta, science.rules) for _ in studies]
         claimed, accepted, false = np.mean(claims, axis=0).tolist()
         size = {"prompts": m, "rollouts": rollouts, "planted": delta}
         rows.append(

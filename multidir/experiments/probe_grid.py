@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from multidir.methods.probe_folds import Folds
 from multidir.methods.probe_logistic import LinearProbes, Solver, fit_logistic
 from multidir.methods.probe_nested import HeldOut, nested
 from multidir.methods.probe_rows import ProbeRows
+from multidir.progress import each
 from multidir.records.site import Site
 from multidir.stats.bootstrap import both_roles
 from multidir.stats.ranking import auroc_estimate
@@ -96,13 +98,12 @@ def fit_grid(
     strengths = np.asarray(penalties, dtype=np.float64)
     train = folds.training_sets()
     cells: dict[Cell, Fitted] = {}
-    for role in store.roles:
-        for site in sites:
-            for some in _portions(offsets, len(rows) * store.d):
-                x = np.stack([rows.read(store, role, site, offset) for offset in some])
-                probes = fit_logistic(x, rows.positive, train, strengths, solver)
-                for b, offset in enumerate(some):
-                    cells[role, site, offset] = _fitted(x[b], probes, b, rows, folds)
+    parts = list(product(store.roles, sites, _portions(offsets, len(rows) * store.d)))
+    for role, site, some in each(parts, "probes", "place"):
+        x = np.stack([rows.read(store, role, site, offset) for offset in some])
+        probes = fit_logistic(x, rows.positive, train, strengths, solver)
+        for b, offset in enumerate(some):
+            cells[role, site, offset] = _fitted(x[b], probes, b, rows, folds)
     return Grid(cells, rows, folds, strengths)
 
 

@@ -8,8 +8,6 @@ from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
-from tqdm import tqdm
-
 from multidir.errors import DesignError
 from multidir.experiments.score import Scorer
 from multidir.models.align import decode_text
@@ -17,6 +15,7 @@ from multidir.models.language_model import LanguageModel
 from multidir.models.logprobs import mean_logprobs
 from multidir.models.sampling import Sampling
 from multidir.models.thinking import thinking_text
+from multidir.progress import progress
 from multidir.records.direction import Direction
 from multidir.records.intervention import Dose, Intervention
 from multidir.records.outcome import Condition, Outcome
@@ -98,7 +97,7 @@ def run_conditions(bench: Bench, cells: Mapping[Condition, Mixture], file: Path)
     )
     total = len(cells) * len(bench.prompts) * bench.rollouts
     label = f"{bench.lm.role} model, {len(cells)} conditions"
-    with tqdm(total=total, initial=len(done), desc=label, unit="text", mininterval=1) as bar:
+    with progress(total, label, "text", len(done)) as bar:
         for chunk in _chunks(stream, FLUSH):
             scored = [_scored(bench, by_key[s.key], s, logprob) for s, logprob in _with_logprobs(bench, chunk)]
             append_rows(file, scored)

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from multidir.chat.request import ChatModel
 from multidir.config import Calls
 from multidir.models.align import decode_text
@@ -17,6 +15,7 @@ from multidir.models.prompting import render_prompt
 from multidir.models.sampling import Sampling
 from multidir.models.served import ServedModel
 from multidir.models.special import SpecialMap
+from multidir.progress import progress
 from multidir.records.text import Prompt, Trace
 from multidir.steer.sweep import row_seed
 from multidir.store.rows import append_rows, read_rows, repair_tail
@@ -58,7 +57,7 @@ def write_traces(
     done = {trace.id: trace for trace in read_rows(file, Trace)} if file.exists() else {}
     jobs = [(p, r) for p in prompts for r in range(rollouts)]
     todo = [(p, r) for p, r in jobs if _trace_id(p, seed, r) not in done]
-    with tqdm(total=len(jobs), initial=len(done), desc="reasoning traces", unit="trace", mininterval=1) as bar:
+    with progress(len(jobs), "reasoning traces", "trace", len(done)) as bar:
         for first in range(0, len(todo), batch_rows):
             batch = todo[first : first + batch_rows]
             given = [render_prompt(engine.tokenizer, prompt.text) for prompt, _ in batch]

@@ -14,6 +14,7 @@ from multidir.models.adamw import adamw, cosine_rate, resume_state, save_state
 from multidir.organism.hardening import Handicap, handicapped
 from multidir.organism.planting import Planting, planted_directions, planting_loss, written_into
 from multidir.organism.tokens import PaddedBatch, TokenCorpus, plan_batches
+from multidir.progress import each
 
 if TYPE_CHECKING:
     from transformers import LlamaForCausalLM
@@ -63,7 +64,7 @@ def fit(
         log.info("going on at step %d of %s", first, checkpoint)
     started, seen, losses = time.monotonic(), 0, list[tuple[float, float]]()
     model.train()
-    for step in range(first, len(batches)):
+    for step in each(range(first, len(batches)), "training", "step"):
         for group in optimizer.param_groups:
             group["lr"] = cosine_rate(how.lr, how.warmup, step, len(batches))
         batch = corpus.padded(batches[step], model.config.pad_token_id or 0)

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from multidir.errors import DesignError
+from multidir.progress import each
 from multidir.sae.checkpoint import load_checkpoint, save_checkpoint
 from multidir.sae.learner import Learner, Seen
 from multidir.sae.parallel import Group
@@ -104,7 +105,7 @@ def train(
     first = _resume(run, checkpoint, config)
     clock = Clock(training.batch, first)
     with closing(source.batches(first)) as batches:
-        for step in range(first + 1, training.steps + 1):
+        for step in each(range(first + 1, training.steps + 1), "dictionaries", "step"):
             with clock.waiting():
                 batch = next(batches)
             seen = _one_step(run, batch)

@@ -21,6 +21,7 @@ from multidir.models.language_model import LanguageModel
 from multidir.models.logprobs import kl_divergence, log_odds
 from multidir.models.packed_linear import PackedLinears
 from multidir.models.prefill import Piece
+from multidir.progress import progress
 from multidir.records.site import Site
 from multidir.steer.edit import RowEdits, check_edits
 from multidir.steer.receipt import check_row
@@ -90,7 +91,8 @@ def teacher_forced(
     sizes = [(len(conditions), len(context.at)) for context in contexts]
     found = [Forced(np.full(size, np.nan), np.full(size, np.nan)) for size in sizes]
     pieces, at = [context.piece() for context in contexts], [context.at for context in contexts]
-    with torch.inference_mode(), PackedLinears(lm.model).used():
+    bar = progress(len(contexts), f"{len(conditions)} conditions in written texts", "text")
+    with torch.inference_mode(), PackedLinears(lm.model).used(), bar:
         for group in forced_batches(lm, pieces, at, batch_tokens):
             cache, logits = asked_logits(lm, [pieces[i] for i in group], [at[i] for i in group], ())
             parts = torch.split(logits, [len(at[i]) for i in group])
@@ -100,6 +102,7 @@ def teacher_forced(
             seeds = {i: row_seed(seed, str(i), 0) for i in group}
             rows = _Rows.of(lm, contexts, conditions, mean_norms, seeds, plain)
             _fill(lm, rows, plain, wanted, found, batch_tokens)
+            bar.update(len(group))
     measured = [each.kl if wanted is None else each.kl + each.log_odds for each in found]
     broken = [i for i, values in enumerate(measured) if not np.isfinite(values).all()]
     if broken:

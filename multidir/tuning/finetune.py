@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from multidir.errors import MissingExtra, ModelError
 from multidir.models.adamw import adamw, cosine_rate, resume_state, save_state
 from multidir.models.language_model import LanguageModel
+from multidir.progress import each
 from multidir.tuning.settings import Tuning
 from multidir.tuning.stretches import NO_TARGET, Stretches
 
@@ -44,7 +45,7 @@ def finetune(lm: LanguageModel, stretches: Stretches, tuning: Tuning, checkpoint
         optimizer = adamw(model, tuning.lr, tuning.weight_decay)
         first, curve = resume_state(checkpoint, model, optimizer)
         curve, seen, since, start = curve or [], 0, list[float](), time.monotonic()
-        for number in range(first, tuning.steps):
+        for number in each(range(first, tuning.steps), "finetuning", "step"):
             for group in optimizer.param_groups:
                 group["lr"] = cosine_rate(tuning.lr, tuning.warmup, number, tuning.steps)
             ids, targets = stretches.step(number)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import os
+import pty
+import re
 import subprocess
 import sys
+import termios
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +21,7 @@ from multidir.cli.commands import COMMANDS
 from multidir.cli.completion import script
 from multidir.cli.messages import say_error, set_up
 from multidir.config import Compute, PaidCompute
+from multidir.progress import each, progress
 from multidir.recipes.find import load_recipe, recipe_files
 
 PROMPTS = ["run", "data/prompts", "--derive", "1", "--search", "1", "--confirm", "1"]
@@ -26,7 +30,7 @@ PROMPTS = ["run", "data/prompts", "--derive", "1", "--search", "1", "--confirm",
 @pytest.fixture(autouse=True)
 def bars_as_before() -> Iterator[None]:
     """A command is a process of its own, and may tell tqdm by its environment; tests share one."""
-    before = {name: os.environ.get(name) for name in ("TQDM_DISABLE", "TQDM_DELAY")}
+    before = {name: os.environ.get(name) for name in ("TQDM_DISABLE",)}
     yield
     for name, value in before.items():
         os.environ.pop(name, None)
@@ -84,14 +88,34 @@ def test_quiet_says_nothing_but_the_result(tmp_path: Path, capsys: pytest.Captur
     assert Path(captured.out.strip()).is_dir()
 
 
-def test_quiet_shows_no_progress_bar() -> None:
-    code = "from multidir.cli.messages import set_up; set_up(quiet={}); from tqdm import tqdm; list(tqdm([1], delay=0))"
-    said = [
-        subprocess.run([sys.executable, "-c", code.format(quiet)], capture_output=True, text=True, check=True).stderr
-        for quiet in (True, False)
-    ]
-    assert said[0] == ""
-    assert "1/1" in said[1]
+def said_on_stderr(quiet: bool, terminal: bool) -> str:
+    code = f"from multidir.cli.messages import set_up; set_up({quiet}); from tqdm import tqdm; list(tqdm([1], delay=0))"
+    ours, theirs = pty.openpty() if terminal else os.pipe()
+    if terminal:
+        termios.tcsetwinsize(theirs, (24, 80))
+    subprocess.run([sys.executable, "-c", code], stderr=theirs, check=True)
+    os.write(theirs, b"end")
+    os.close(theirs)
+    said = os.read(ours, 65536).decode()
+    os.close(ours)
+    return said.removesuffix("end")
+
+
+def test_bars_are_shown_where_somebody_looks_and_wants_them() -> None:
+    assert "1/1" in said_on_stderr(quiet=False, terminal=True)
+    assert said_on_stderr(quiet=True, terminal=True) == ""
+    assert said_on_stderr(quiet=False, terminal=False) == ""
+
+
+def test_a_bar_says_how_fast_and_how_long_still_and_not_before_two_seconds(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress(10, "writing", "text", done=4) as bar:
+        bar.update(1)
+        assert capsys.readouterr().err == ""
+        for name in ("start_t", "last_print_t"):
+            setattr(bar, name, getattr(bar, name) - 4)
+        bar.update(1)
+        assert re.search(r"writing:  60%.* 6/10 \[00:0\d<00:0\d, .*text", capsys.readouterr().err)
+    assert list(each([1, 2], "work", "thing")) == [1, 2]
 
 
 def test_errors_and_messages_stand_on_lines_of_their_own(capsys: pytest.CaptureFixture[str]) -> None:

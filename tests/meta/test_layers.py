@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[2] / "multidir"
 
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "types", "resources"),
+    ("errors", "types", "resources", "progress"),
     ("config",),
     ("linalg", "stats"),
     ("records",),

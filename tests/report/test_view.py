@@ -271,9 +271,7 @@ def test_hostile_text_is_shown_and_not_run(monkeypatch: pytest.MonkeyPatch, tmp_
 
 
 @needs_browser
-def test_thousands_of_traces_are_listed_where_they_can_be_seen(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_thousands_of_traces_are_listed_where_they_can_be_seen(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Every text keeps its own numbers and its place, though the document holds a few lines of the list only."""
     n = 3000
     traces = [trace_item(f"t{i}", ["a", " b"], []) for i in range(n)]
@@ -287,7 +285,8 @@ def test_thousands_of_traces_are_listed_where_they_can_be_seen(
       list.scrollTop = list.scrollHeight; rows(); result.end = lines();
       list.lastChild.firstChild.click(); result.clicked = [look().title, chosen(), document.activeElement.id];
       list.scrollTop = 0; rows(); result.away = [look().title, chosen() ?? ""];
-      $("order").value = "peak"; $("order").dispatchEvent(new Event("change")); result.first = [look().title, lines()[0]];
+      $("order").value = "peak"; $("order").dispatchEvent(new Event("change"));
+      result.first = [look().title, lines()[0]];
       $("find").value = "t2999"; $("find").dispatchEvent(new Event("input")); result.found = lines();
       $("find").value = "zebra"; $("find").dispatchEvent(new Event("input")); result.none = lines();
     """
