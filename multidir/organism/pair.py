@@ -113,7 +113,7 @@ def make_reasoning(
     checkpoint = folder / "training.safetensors"
     training.fit(model, encoded, how, seed, checkpoint, Planting())
     wrapped.save_pretrained(folder)
-    model.generation_config.top_p = top_p  # type: ignore[union-attr]
+    model.generation_config.top_p = top_p
     model.save_pretrained(folder)
     tokenizer.save_special_map(tokenizer.special_map(plain, corpus.SECTION), folder)
     checkpoint.unlink()

@@ -200,7 +200,7 @@ def _ablation(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
 
 def _combination(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
     """The protocol's cells and its controls on both models; at most this where fixed texts are read, not written."""
-    cells = scene.roles * len(protocol(max(2, len(s.names)), flips=True, n_random=s.size.n_random).doses)
+    cells = scene.roles * len(protocol(len(s.names) or s.k or 2, flips=True, n_random=s.size.n_random).doses)
     texts = cells * (s.size.problems or inputs["prompts"].prompts[s.split])
     texts *= s.size.rollouts if s.size.outcome == "rollouts" else 1
     read, written = texts * scene.habits.prompt_tokens, texts * s.max_new_tokens
