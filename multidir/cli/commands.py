@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -47,6 +48,8 @@ def _run(options: Options) -> int:
         _print(options, forecast_text(preset, settings.compute), {"preset": preset.name, "stages": rows})
         return 0
     made = recipe.main(settings)
+    if os.environ.get("RANK", "0") != "0":  # of the processes that torchrun starts, the leading one speaks
+        return 0
     if line := headline(made):
         logging.getLogger("multidir").info(line)
     if made.exists():  # a dry run makes nothing

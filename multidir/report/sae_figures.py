@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from multidir.report import draw, words
 from multidir.report.cells import checked, highest, unscored
 from multidir.report.plot import Plot, compose
-from multidir.report.style import BASE, INK, NOISE, RANDOM, REASONING, Tone
+from multidir.report.style import BASE, INK, NOISE, PAIR, RANDOM, REASONING, Tone
+from multidir.types import ROLES
 
 _TONES: dict[str, Tone] = {
     "topk": BASE,
@@ -19,9 +23,8 @@ _TONES: dict[str, Tone] = {
     "matryoshka": NOISE,
     "jumprelu": INK,
     "standard": RANDOM,
-    "crosscoder": BASE,
+    "crosscoder": PAIR,
 }
-_LINES = {"crosscoder": (0, (4, 2))}
 
 
 def training_curves(curve: pd.DataFrame) -> Plot:
@@ -39,9 +42,9 @@ def training_curves(curve: pd.DataFrame) -> Plot:
     def paint(figure: Figure, narrow: bool) -> None:
         left, right = figure.subplots(*((2, 1) if narrow else (1, 2)), sharex=True)
         for name, points in data.groupby("name", sort=False):
-            tone, line = _style(str(name))
-            left.plot(points["rows"], points["held_out_fvu"], color=tone.light, linestyle=line, label=str(name))
-            right.plot(points["rows"], points["dead"], color=tone.light, linestyle=line, label=str(name))
+            tone = _tone(str(name))
+            left.plot(points["rows"], points["held_out_fvu"], color=tone.light, label=str(name))
+            right.plot(points["rows"], points["dead"], color=tone.light, label=str(name))
         left.set_title("unexplained variance, held out")
         right.set_title("dead latents")
         for axes, column in ((left, "held_out_fvu"), (right, "dead")):
@@ -49,7 +52,7 @@ def training_curves(curve: pd.DataFrame) -> Plot:
             draw.from_zero([axes], min(1.0, max(_FLAT, _largest(data[column]))))
             draw.percent_axis(axes, "")
         if data["name"].nunique() <= _FEW:
-            draw.legend(figure, [draw.line_key(*_key(str(name))) for name in data["name"].unique()], 1 if narrow else 2)
+            draw.legend(figure, _keys(data["name"].unique()), 1 if narrow else 2)
 
     last = data.groupby("name", as_index=False).last()
     best = highest(last.assign(kept=-last["held_out_fvu"]), "kept")
@@ -92,7 +95,7 @@ def sparsity_frontier(table: pd.DataFrame) -> Plot:
         draw.from_zero([axes], max(_FLAT, _largest(data["fvu"]), _largest(data["fvu_high"])))
         draw.percent_axis(axes, "unexplained variance")
         axes.set_xlim(0, 1.08 * max(1.0, float(data["l0"].max())))
-        keys = [draw.line_key(_TONES.get(name, INK), name, "", "o") for name in data["architecture"].unique()]
+        keys = [draw.line_key(_TONES.get(name, INK), name, "") for name in data["architecture"].unique()]
         draw.legend(figure, keys, 2 if narrow else 4)
 
     best = highest(data.assign(kept=-data["fvu"]), "kept")
@@ -130,13 +133,12 @@ def latent_density(latents: pd.DataFrame) -> Plot:
         for name, part in data.groupby("name", sort=False):
             positive = part["density"][part["density"] > 0]
             counts = np.histogram(np.log10(positive), edges)[0] / len(part)
-            tone, line = _style(str(name))
-            axes.stairs(counts, edges, color=tone.light, linestyle=line, linewidth=1.8, label=str(name))
+            axes.stairs(counts, edges, color=_tone(str(name)).light, linewidth=1.8, label=str(name))
         _powers(axes)
         axes.set_xlabel("share of tokens on which a latent is active")
         draw.percent_axis(axes, "latents")
         if data["name"].nunique() <= _FEW:
-            draw.legend(figure, [draw.line_key(*_key(str(name))) for name in data["name"].unique()], 1 if narrow else 2)
+            draw.legend(figure, _keys(data["name"].unique()), 1 if narrow else 2)
 
     silent, firing = float((data["density"] == 0).mean()), data["density"][data["density"] > 0]
     reading = "No latent fires."
@@ -195,14 +197,17 @@ _FLAT = 0.02
 """Share that an axis shows at least: a few dead latents of thousands are no mountain."""
 
 
-def _style(name: str) -> tuple[Tone, object]:
-    architecture = next((part for part in name.split("-") if part in _TONES), "")
-    return _TONES.get(architecture, INK), _LINES.get(architecture, "-")
+def _tone(name: str) -> Tone:
+    return _TONES.get(next((part for part in name.split("-") if part in _TONES), ""), INK)
 
 
-def _key(name: str) -> tuple[Tone, str, object]:
-    tone, line = _style(name)
-    return tone, name, line
+def _keys(names: Iterable[str]) -> list[Line2D]:
+    """A legend entry for each line; of the names what tells them apart, for the whole of several fits no figure."""
+    parts = {str(name): str(name).split("-") for name in names}
+    roles = {tuple(part for part in each if part in ROLES) for each in parts.values()}
+    shared = set.intersection(*map(set, parts.values())) - set(ROLES if len(roles) > 1 else ())
+    short = {name: "-".join(part for part in each if part not in shared) or name for name, each in parts.items()}
+    return [draw.line_key(_tone(name), text, "-", "None") for name, text in short.items()]
 
 
 def _tokens(axes: Axes, most: float) -> None:

@@ -1,6 +1,6 @@
 """How fast dictionaries are trained against other trainers, at what loss, and whether the data keep up.
 
-    python -m tests.benchmarks.sae [--quick] [--json] [--folder DIR]
+    python -m tests.benchmarks.sae [--quick] [--json] [--folder DIR] [--store STORE]
 
 Every trainer works in a process of its own on the same rows, one thread each; steps are taken in turns (A B C A B
 C ...), a value is the median over rounds of a ratio of CPU seconds. FVU is that of 4096 rows that nobody trained on.
@@ -39,6 +39,7 @@ from multidir.store.activations import ActivationStore, StoreSpec
 from multidir.store.shuffle import Shuffle
 from tests.benchmarks.measure import Row, note, show
 from tests.benchmarks.sae_recovery import recovery
+from tests.benchmarks.sae_store import real_store
 from tests.benchmarks.store_work import SITE, forget, trace_of
 
 D, WIDTH, K, BATCH = 512, 4096, 32, 4096
@@ -220,10 +221,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="a few minutes on two cores")
     parser.add_argument("--json", action="store_true", help="one JSON object per row on stdout")
     parser.add_argument("--folder", type=Path, default=None, help="where temporary files go")
-    parser.add_argument("--only", nargs="*", help="architectures, `dead`, `reading`, `recovery`, `resume`")
+    parser.add_argument("--store", type=Path, default=None, help="a store of a real model, for the rows on one")
+    parser.add_argument("--only", nargs="*", help="architectures, `dead`, `reading`, `recovery`, `store`, `resume`")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    wanted = set(options.only or [c.arch for c in CONTESTS] + ["dead", "reading", "recovery", "resume"])
+    wanted = set(options.only or [c.arch for c in CONTESTS] + ["dead", "reading", "recovery", "store", "resume"])
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
@@ -233,6 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows += dead_cost(folder, options) if "dead" in wanted else ()
         rows += reading(folder, options) if "reading" in wanted else ()
     rows += recovery(options.quick) if "recovery" in wanted else ()
+    rows += real_store(options.store, options.quick) if options.store and "store" in wanted else ()
     rows += resuming(options) if "resume" in wanted else ()
     show("Training dictionaries", rows, options.json)
 

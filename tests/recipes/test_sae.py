@@ -158,6 +158,18 @@ def test_dictionaries_are_measured_without_their_model(place: Path) -> None:
     }
 
 
+def test_of_several_processes_one_speaks(
+    place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_of(place, "train/sae")
+    kinds = ["--arch", "batchtopk", "topk", "crosscoder", "--seed", "0", "1", "--model", "reasoning"]
+    command = ["run", "train/sae", "--store", str(place / "store"), "--runs", str(place / "runs"), *SIZES, *FEW, *kinds]
+    for rank, said in (("0", f"{run}\n"), ("1", "")):
+        monkeypatch.setenv("RANK", rank)
+        assert main(command) == 0
+        assert capsys.readouterr().out == said
+
+
 def test_a_single_folder_and_what_is_none(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = run_of(place, "train/sae") / "reasoning-L2.resid_post-topk-w64-k4-s0"
     command = ["run", "analysis/dictionary", "--store", str(place / "store"), "--runs", str(place / "single")]
