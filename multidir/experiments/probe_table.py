@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pandas as pd
@@ -20,14 +21,14 @@ from multidir.methods.probe_lasso import fit_lasso
 from multidir.methods.probe_logistic import LinearProbes, Solver, fit_logistic
 from multidir.methods.probe_means import fit_difference, fit_lda
 from multidir.methods.probe_nested import HeldOut, nested
-from multidir.methods.probe_pool import fit_pool
+from multidir.methods.probe_pool import Pooling, fit_pool
 from multidir.methods.probe_sparse import fit_sparse
 from multidir.records.site import Site
 from multidir.sae.dictionary import pieces
 from multidir.sae.folder import site_of
 from multidir.sae.foreign import load_dictionary
 from multidir.store.activations import ActivationStore
-from multidir.types import BoolArray, FloatArray, Role
+from multidir.types import BoolArray, FloatArray, IntArray, Role
 
 _ACTIVE = 10
 """Latents that are active in fewer sentences are not candidates of k-sparse probes."""
@@ -83,12 +84,14 @@ def probe_table(at: Place, settings: Probes, dictionary: Path | None, draws: int
         acts = latent_acts(dictionary, at, x)
         sparse = fit_sparse(acts, rows.positive, train, settings.ks, settings.sparse_penalty, at.solver)
         add("probe", "k-sparse over latents", nested(sparse.scores, rows.positive, folds))
-    add("probe", "attention over the window", _pooled(at, settings, seed))
+    for kind, pooled in _pooled(at, settings):
+        add("probe", f"{kind} over the window", pooled)
     add("probe", "logistic, place chosen inside", at.grid.chosen_inside(at.role)[0])
     for name, features in surface_features(at.store, rows, at.offset).items():
         scores = fit_logistic(features[None], rows.positive, train, at.grid.penalties, at.solver).scores(features)[0]
         add("text", name, nested(scores, rows.positive, folds))
-    found += list(_controls(at, x, logistic.held, settings.shuffles, draws, seed))
+    found += list(_shuffled(at, x, logistic.held, settings.shuffles, draws, seed))
+    found += list(leaks(at, x, logistic.held, settings, draws, seed))
     facts: Columns = {"role": at.role, "site": str(at.site), "offset": at.offset}
     return Table(pd.DataFrame([{**facts, **row} for row in found]), normals)
 
@@ -104,18 +107,32 @@ def _linear(
     yield "lda", fit_lda(x, y, train, np.array(settings.shrinkages))
 
 
-def _pooled(at: Place, settings: Probes, seed: int) -> HeldOut:
-    """An attention-pooled probe over the tokens up to the place of the others."""
-    first, rows = at.offset - settings.pool + 1, at.grid.rows
-    if first < rows.offsets[0]:
+def _pooled(at: Place, settings: Probes) -> Iterator[tuple[str, HeldOut]]:
+    """Probes of the tokens up to the place of the others, by kind.
+
+    The search begins at linear probes, and these are among the settings: where a window is no help, nested
+    cross-validation may keep one.
+    """
+    rows, folds = at.grid.rows, at.grid.folds
+    linear, middle = at.grid.cells[at.role, at.site, at.offset].others, len(at.grid.penalties) // 2
+    alone, start = linear.scores(at.x())[0], (linear.weight[0, :, middle], linear.bias[0, :, middle])
+    x = np.stack([rows.read(at.store, at.role, at.site, o) for o in _window(at, settings)], axis=1)
+    train, solver = folds.training_sets(), at.solver
+    for kind in get_args(Pooling):
+        tries = [
+            fit_pool(x, rows.positive, train, *start, ridge, kind, solver=solver) for ridge in settings.pool_ridges
+        ]
+        yield kind, nested(np.concatenate([alone, *tries], axis=2), rows.positive, folds)
+
+
+def _window(at: Place, settings: Probes) -> range:
+    first = at.offset - settings.pool + 1
+    if first < at.grid.rows.offsets[0]:
         raise DesignError(
-            f"attention over {settings.pool} tokens that end at offset {at.offset} begins at {first}, and the "
-            f"sentences have the tokens from {rows.offsets[0]} on; take a smaller --pool or an earlier --offsets"
+            f"a window of {settings.pool} tokens that ends at offset {at.offset} begins at {first}, and the sentences "
+            f"have the tokens from {at.grid.rows.offsets[0]} on; take a smaller --pool or an earlier --offsets"
         )
-    x = np.stack([rows.read(at.store, at.role, at.site, o) for o in range(first, at.offset + 1)], axis=1)
-    train = at.grid.folds.training_sets()
-    tries = [fit_pool(x, rows.positive, train, ridge, seed, solver=at.solver) for ridge in settings.pool_ridges]
-    return nested(np.concatenate(tries, axis=2), rows.positive, at.grid.folds)
+    return range(first, at.offset + 1)
 
 
 def latent_acts(source: Path, at: Place, x: FloatArray) -> FloatArray:
@@ -138,26 +155,51 @@ def latent_acts(source: Path, at: Place, x: FloatArray) -> FloatArray:
     return found
 
 
-def _controls(at: Place, x: FloatArray, task: HeldOut, shuffles: int, draws: int, seed: int) -> Iterator[Columns]:
-    """Labels shuffled within traces, what of the task is left above them, and folds that split prompts."""
-    rows, folds, penalties = at.grid.rows, at.grid.folds, at.grid.penalties
+def _shuffled(at: Place, x: FloatArray, task: HeldOut, shuffles: int, draws: int, seed: int) -> Iterator[Columns]:
+    """Labels shuffled within traces, and what of the task is left above them."""
+    rows, folds = at.grid.rows, at.grid.folds
     rng = np.random.default_rng(seed)
     labels = [shuffled_within(rows.positive, rows.trace, rng) for _ in range(shuffles)]
-    control = _shuffled_probes(x, labels, folds, penalties, at.solver)
+    control = _shuffled_probes(x, labels, folds, at.grid.penalties, at.solver)
+    yield _gap("labels shuffled within traces", control, [], rows.group, draws, seed)
     truth = [(task.score, rows.positive, folds.fold)]
-    split = random_folds(rows.positive, folds.k, rng)
-    scores = fit_logistic(x[None], rows.positive, split.training_sets(), penalties, at.solver).scores(x)[0]
-    leaky = nested(scores, rows.positive, split)
-    leaked = [(leaky.score, rows.positive, split.fold)]
+    yield _gap("selectivity (difference)", truth, control, rows.group, draws, seed)
 
-    def gap(kind: str, first: Sequence[Scored], second: Sequence[Scored]) -> Columns:
-        estimate = auroc_gap(first, second, rows.group, draws, seed)
-        return {"group": "control", "kind": kind, **interval("auroc", estimate)}
 
-    yield gap("labels shuffled within traces", control, [])
-    yield gap("selectivity (difference)", truth, control)
+def leaks(at: Place, x: FloatArray, task: HeldOut, settings: Probes, draws: int, seed: int) -> Iterator[Columns]:
+    """What folds that split prompts, and folds that split even the tokens of one sentence, pretend to know.
+
+    The tokens are those of the window, each a row of its own with the label of its sentence: the way in which
+    activations are often probed. Beside it stand the same rows with prompts whole.
+    """
+    rows, folds, rng = at.grid.rows, at.grid.folds, np.random.default_rng(seed)
+    y, group = rows.positive, rows.group
+    split = random_folds(y, folds.k, rng)
+    leaky = _cross_validated(at, x, y, split)
     yield {"group": "control", "kind": "prompts split over folds", **measured(leaky, rows, split, draws, seed)}
-    yield gap("leak (difference)", leaked, truth)
+    known = [(task.score, y, folds.fold)]
+    yield _gap("leak (difference)", [(leaky.score, y, split.fold)], known, group, draws, seed)
+
+    window = _window(at, settings)
+    tokens = np.concatenate([rows.read(at.store, at.role, at.site, o) for o in window])
+    y, group = np.tile(y, len(window)), np.tile(group, len(window))
+    whole, split = replace(folds, fold=np.tile(folds.fold, len(window))), random_folds(y, folds.k, rng)
+    known = [(_cross_validated(at, tokens, y, whole).score, y, whole.fold)]
+    leaked = [(_cross_validated(at, tokens, y, split).score, y, split.fold)]
+    yield _gap("tokens, prompts whole", known, [], group, draws, seed)
+    yield _gap("tokens split over folds", leaked, [], group, draws, seed)
+    yield _gap("leak by tokens (difference)", leaked, known, group, draws, seed)
+
+
+def _gap(
+    kind: str, first: Sequence[Scored], second: Sequence[Scored], group: IntArray, draws: int, seed: int
+) -> Columns:
+    return {"group": "control", "kind": kind, **interval("auroc", auroc_gap(first, second, group, draws, seed))}
+
+
+def _cross_validated(at: Place, x: FloatArray, y: BoolArray, folds: Folds) -> HeldOut:
+    probes = fit_logistic(x[None], y, folds.training_sets(), at.grid.penalties, at.solver)
+    return nested(probes.scores(x)[0], y, folds)
 
 
 def _shuffled_probes(

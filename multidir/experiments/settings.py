@@ -111,7 +111,7 @@ class Probes:
     """Token at which it is, counted from the sentence's first token (0)."""
     sites: tuple[str, ...] = ()
     """Sites of the grid; none given: all of the store."""
-    offsets: tuple[int, ...] = (-20, -16, -12, -8, -6, -4, -3, -2, -1, 0)
+    offsets: tuple[int, ...] = tuple(range(-20, 1))
     """Offsets of the grid. All sentences have the tokens from the first to the last of them."""
     folds: int = 5
     """Parts into which prompts are split; every pair of parts is held out once, to tune on."""
@@ -126,9 +126,9 @@ class Probes:
     sparse_penalty: float = 0.1
     """C of the probes on the chosen latents."""
     pool: int = 8
-    """Tokens that the attention probe looks at."""
-    pool_ridges: tuple[float, ...] = (3e-2, 3e-1)
-    """Ridges of the attention probe."""
+    """Tokens of the window that pooled probes look at, and that are split in the control for leaks."""
+    pool_ridges: tuple[float, ...] = (3e-2, 1.0)
+    """Ridges of pooled probes: how dear it is to depart from a linear probe of the last token."""
     shuffles: int = 3
     """How often labels are shuffled within traces."""
     false_alarms: tuple[float, ...] = (0.01, 0.05, 0.1)

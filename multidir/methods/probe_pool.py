@@ -1,13 +1,17 @@
-"""Probes that look at a window of tokens through attention: a ceiling for what one linear read-out could miss.
+"""Probes that look at a window of tokens: a ceiling for what one linear read-out of the last token could miss.
 
-    score = sum over tokens of softmax(x q + p)_t (x v)_t + b
+    attention   score = sum over tokens of softmax(x q + p)_t (x v)_t + b
+    maximum     score = log sum over tokens of exp((x v)_t + p_t) + b
 
-One query, one value vector and one preference p for each place in the window per training set, learned together by
-Adam on the mean logistic loss; rows are standardised, and a ridge on q and v keeps it finite where classes separate.
-The search begins near the probe of the last token, so that a window is no handicap.
+One query q, one value vector v and one preference p for each place in the window per training set, learned together
+on the mean logistic loss with a ridge on q and on what v departs from a linear probe of the last token. The search
+(L-BFGS) begins at that probe: a window can only be no help, not a handicap. The maximum is a smooth one, so that every
+token has a gradient.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,29 +19,34 @@ import torch
 from multidir.methods.probe_logistic import Solver, check_finite, check_training
 from multidir.types import BoolArray, FloatArray
 
-_RATE = 0.02
-_LAST = 2.0
-"""Preference for the last token at the start: with eight tokens it then has half of the weight."""
+Pooling = Literal["attention", "maximum"]
+
+_LAST = 4.0
+"""Preference for the last token at the start: of eight tokens it then has 0.9 of the weight."""
 
 
 def fit_pool(
     x: FloatArray,
     target: BoolArray,
     train: BoolArray,
+    weight: FloatArray,
+    bias: FloatArray,
     ridge: float,
-    seed: int,
-    steps: int = 150,
+    pooling: Pooling,
+    steps: int = 40,
     solver: Solver | None = None,
 ) -> FloatArray:
-    """Scores of all rows by an attention-pooled probe for every training set.
+    """Scores of all rows by a pooled probe for every training set.
 
     Args:
         x: (n, t, d) float. Tokens of the window before every sentence.
         target: (n,) bool.
         train: (n, s) bool.
-        ridge: weight of the squared parameters in the mean loss.
-        seed: of the initial queries.
-        steps: of Adam.
+        weight: (s, d) of linear probes of the last token, where the search begins.
+        bias: (s,) of them.
+        ridge: weight of the squared parameters in the mean loss, on standardised channels.
+        pooling: how tokens come together.
+        steps: of L-BFGS.
         solver: where to compute, and in which number format.
     Returns:
         (n, s, 1) float64.
@@ -50,28 +59,36 @@ def fit_pool(
     check_finite(rows)
     flat = rows.reshape(-1, rows.shape[2])
     variance, mean = torch.var_mean(flat, dim=0, correction=0)
-    flat = (flat - mean) / torch.where(variance > 0, variance, torch.ones_like(variance)).sqrt()
-    y, weight = torch.as_tensor(target).to(flat)[:, None], torch.as_tensor(train).to(flat)
-    weight = weight / weight.sum(dim=0)
-    draw = torch.Generator().manual_seed(seed)
-    start = 0.01 * torch.randn(flat.shape[1], 2 * train.shape[1], generator=draw, dtype=torch.float64).to(flat)
+    scale = torch.where(variance > 0, variance, torch.ones_like(variance)).sqrt()
+    linear = torch.as_tensor(weight).to(flat)
+    value, level = (linear * scale).T.contiguous(), torch.as_tensor(bias).to(flat) + linear @ mean
+    flat = (flat - mean) / scale
+    y, share = torch.as_tensor(target).to(flat)[:, None], torch.as_tensor(train).to(flat)
+    share = share / share.sum(dim=0)
     place = torch.zeros(rows.shape[1], train.shape[1]).to(flat)
     place[-1] = _LAST
-    bias = torch.logit((y * weight).sum(dim=0))
-    learned = [each.requires_grad_() for each in (start, place, bias)]
-    adam = torch.optim.Adam(learned, lr=_RATE)
-    for _ in range(steps):
-        adam.zero_grad()
-        z = _pooled(flat, *learned)
-        fit = ((torch.nn.functional.softplus(z) - y * z) * weight).sum()
-        torch.autograd.backward(fit + ridge * start.square().sum())
-        adam.step()
+    if pooling == "maximum":
+        place -= _LAST
+    query, moved = torch.zeros_like(value), torch.zeros_like(value)
+    learned = [each.requires_grad_() for each in (query, moved, place, level)]
+
+    def score() -> torch.Tensor:
+        z = (flat @ (value + moved)).view(*rows.shape[:2], -1)
+        if pooling == "maximum":
+            return torch.logsumexp(z + place, dim=1) + level
+        return (torch.softmax((flat @ query).view_as(z) + place, dim=1) * z).sum(dim=1) + level
+
+    search = torch.optim.LBFGS(learned, max_iter=steps, history_size=8, line_search_fn="strong_wolfe")
+
+    def loss() -> torch.Tensor:
+        search.zero_grad()
+        z = score()
+        fit = ((torch.nn.functional.softplus(z) - y * z) * share).sum()
+        total = fit + ridge * (query.square().sum() + moved.square().sum())
+        torch.autograd.backward(total)
+        return total.detach()
+
+    search.step(loss)  # type: ignore[no-untyped-call]
     with torch.inference_mode():
-        scores: FloatArray = _pooled(flat, *learned).double().cpu().numpy()[:, :, None]
+        scores: FloatArray = score().double().cpu().numpy()[:, :, None]
     return scores
-
-
-def _pooled(flat: torch.Tensor, vectors: torch.Tensor, place: torch.Tensor, bias: torch.Tensor) -> torch.Tensor:
-    """(n, s) values of the tokens of each row, averaged with the weights that queries and places give them."""
-    query, value = (flat @ vectors).view(-1, len(place), 2, place.shape[1]).unbind(dim=2)
-    return (torch.softmax(query + place, dim=1) * value).sum(dim=1) + bias

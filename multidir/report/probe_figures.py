@@ -17,6 +17,8 @@ from multidir.report.style import CARD, INK, MUTED, RANDOM, ROLE_TONES, TARGET_N
 _ROLES = ("base", "reasoning")
 _GROUPS = ("probe", "text", "control", "ceiling")
 _RAMP = (0.5, 1.0)
+_BESIDE = 12
+"""Offsets up to which two panels with numbers stand beside each other."""
 _TITLES = {"probe": "probes of activations", "text": "text alone", "control": "controls"}
 _INTERVAL = ["auroc", "auroc_low", "auroc_high"]
 
@@ -37,15 +39,17 @@ def probe_grid(table: pd.DataFrame) -> Plot:
     roles = list(dict.fromkeys(data["role"]))
     sites, offsets = list(dict.fromkeys(data["site"])), sorted(data["offset"].unique())
 
+    stacked = len(offsets) > _BESIDE
+
     def paint(figure: Figure, narrow: bool) -> None:
-        shape = (len(roles), 1) if narrow else (1, len(roles))
-        panels = figure.subplots(*shape, squeeze=False, sharey=True).ravel()
+        below = narrow or stacked
+        panels = figure.subplots(*((len(roles), 1) if below else (1, len(roles))), squeeze=False, sharey=True).ravel()
         for place, (axes, role) in enumerate(zip(panels, roles, strict=True)):
             _grid_panel(axes, data[data["role"] == role], sites, offsets, ROLE_TONES[role], narrow)
             axes.set_title(TARGET_NAMES[role])
-            if narrow or place == 0:
+            if below or place == 0:
                 axes.set_ylabel("site")
-            if not narrow or place == len(roles) - 1:
+            if not below or place == len(roles) - 1:
                 axes.set_xlabel("tokens from the start of the sentence")
 
     return compose(
@@ -55,7 +59,9 @@ def probe_grid(table: pd.DataFrame) -> Plot:
         title="Where a probe knows that the sentence comes",
         reading=_grid_reading(data),
         note=unscored(data, "auroc"),
-        wide=(7.6 if len(roles) > 1 else 5.4, 1.2 + 0.32 * len(sites)),
+        wide=(7.6, (1.1 + 0.3 * len(sites)) * len(roles))
+        if stacked
+        else (7.6 if len(roles) > 1 else 5.4, 1.2 + 0.32 * len(sites)),
         narrow=(3.7, (1.1 + 0.3 * len(sites)) * len(roles)),
     )
 
@@ -169,12 +175,13 @@ def _grid_panel(
     ramp = LinearSegmentedColormap.from_list("auroc", [CARD.light, tone.light])
     edges = [np.arange(len(side) + 1) - 0.5 for side in (offsets, sites)]
     axes.pcolormesh(*edges, np.ma.masked_invalid(values.to_numpy()), cmap=ramp, vmin=_RAMP[0], vmax=_RAMP[1])
-    axes.set_xticks(range(len(offsets)), [f"{offset:g}" for offset in offsets])
+    crowded = narrow and len(offsets) > _BESIDE
+    axes.set_xticks(range(len(offsets)), ["" if crowded and offset % 5 else f"{offset:g}" for offset in offsets])
     axes.set_yticks(range(len(sites)), [site.removesuffix(".resid_post") for site in sites])
     axes.grid(visible=False)
     size = 6.0 if narrow or len(offsets) > 8 else 7.5
     for (y, x), value in np.ndenumerate(values.to_numpy()):
-        if value == value:
+        if value == value and not crowded:
             text = f"{value:.2f}".removeprefix("0")
             ink = CARD if value > 0.85 else INK
             axes.text(x, y, text, ha="center", va="center", fontsize=size, color=ink.light)

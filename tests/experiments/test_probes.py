@@ -12,14 +12,14 @@ import pytest
 from multidir.errors import ConfigError, DesignError
 from multidir.experiments.probe_grid import fit_grid
 from multidir.experiments.probe_study import Study, probe_study
-from multidir.experiments.probe_table import shuffled_within
+from multidir.experiments.probe_table import Place, leaks, shuffled_within
 from multidir.experiments.probe_warning import alarm
 from multidir.experiments.settings import Probes
 from multidir.methods.probe_folds import Folds, grouped_folds
 from multidir.methods.probe_logistic import Solver
 from multidir.methods.probe_rows import find_rows, prompt_groups
 from multidir.records.site import Site
-from multidir.records.text import Trace
+from multidir.records.text import Sentence, Trace
 from multidir.store.activations import ActivationStore, StoreSpec
 from tests.methods.planted import ANNOTATOR, PLANTED, SITE, D, planted_store, sentences
 
@@ -75,7 +75,7 @@ def test_every_kind_of_probe_beats_text_and_shuffled_labels(study: Study) -> Non
         probes = mine[mine["group"] == "probe"]
         assert set(probes["kind"]) == {
             *("logistic (L2)", "logistic (L1)", "difference of means", "LDA"),
-            *("attention over the window", "logistic, place chosen inside"),
+            *("attention over the window", "maximum over the window", "logistic, place chosen inside"),
         }
         assert (probes["auroc"] > 0.75).all()
         assert (probes["auprc"] > probes["base_rate"] + 0.1).all()
@@ -85,6 +85,51 @@ def test_every_kind_of_probe_beats_text_and_shuffled_labels(study: Study) -> Non
         assert (text["bits"] < 0.05).all()
         assert row(mine, kind="labels shuffled within traces")["auroc"] == pytest.approx(0.5, abs=0.1)
         assert row(mine, kind="selectivity (difference)")["auroc_low"] > 0.15
+
+
+def test_a_window_is_no_handicap_and_labels_that_do_not_go_with_prompts_do_not_leak(study: Study) -> None:
+    table = study.results.tables["probes"]
+    for role in ("base", "reasoning"):
+        mine = table[table["role"] == role].set_index("kind")["auroc"]
+        for kind in ("attention over the window", "maximum over the window"):
+            assert mine[kind] > mine["logistic (L2)"] - 0.02
+        assert abs(mine["leak (difference)"]) < 0.04
+
+
+def fingerprints(path: Path, width: int = 48) -> ActivationStore:
+    """Every trace has a vector of its own and a rate of its own, and nothing tells its sentences apart."""
+    rng = np.random.default_rng(1)
+    spec = StoreSpec(models={"base": {"fingerprint": "x"}}, sites=(SITE,), d=width, dtype="float32", shard_rows=2000)
+    traces = [Trace(f"t{i}", f"p{i}", "verbal", (i, *range(1, 200)), 5, "x" * 200) for i in range(40)]
+    everything = []
+    with ActivationStore.create(path, spec, traces) as writer:
+        for trace, rate in zip(traces, rng.permutation(np.repeat([0.1, 0.6], 20)), strict=True):
+            own = 1.5 * rng.normal(size=width) + rng.normal(size=(200, width))
+            writer.append(trace.id, {("base", SITE): own.astype(np.float32)})
+            labels = np.where(rng.random(18) < rate, "backtracking", "deduction")
+            spans = [(10 * i, 10 * i + 10) for i in range(2, 20)]
+            everything += [
+                Sentence(trace.id, i, *span, *span, str(label), ANNOTATOR)
+                for i, (span, label) in enumerate(zip(spans, labels, strict=True))
+            ]
+    opened = ActivationStore.open(path)
+    opened.put_labels(ANNOTATOR, everything)
+    return opened
+
+
+def test_fingerprints_of_prompts_leak_where_prompts_are_split_and_only_there(tmp_path: Path) -> None:
+    store = fingerprints(tmp_path / "s")
+    rows = find_rows(store, ANNOTATOR, "backtracking", (-9, 1))
+    folds = grouped_folds(rows.positive, rows.group, 4, np.random.default_rng(0))
+    at = Place(store, fit_grid(store, rows, folds, [SITE], [-5], [0.1], Solver()), "base", SITE, -5, Solver())
+    honest = at.grid.table(200, 0).iloc[0]
+    mine = pd.DataFrame(leaks(at, at.x(), at.grid.cells["base", SITE, -5].held, SMALL, 200, 0)).set_index("kind")
+    for whole in (honest, mine.loc["tokens, prompts whole"]):
+        assert whole["auroc_low"] < 0.5 < whole["auroc_high"]
+    for split in ("prompts split over folds", "tokens split over folds"):
+        assert mine.loc[split, "auroc_low"] > 0.6
+    for gap in ("leak (difference)", "leak by tokens (difference)"):
+        assert mine.loc[gap, "auroc_low"] > 0
 
 
 def test_normals_are_directions_that_know_where_they_come_from(store: ActivationStore, study: Study) -> None:

@@ -13,7 +13,7 @@ from multidir.methods.probe_lasso import fit_lasso
 from multidir.methods.probe_logistic import Solver, fit_logistic
 from multidir.methods.probe_means import fit_difference, fit_lda
 from multidir.methods.probe_nested import column_aurocs
-from multidir.methods.probe_pool import fit_pool
+from multidir.methods.probe_pool import Pooling, fit_pool
 from multidir.methods.probe_sparse import fit_sparse
 from tests.methods.test_probe_logistic import cells, folds_of
 
@@ -69,6 +69,12 @@ def test_sparse_probes_find_the_latents_that_differ_and_look_at_training_rows_on
     assert column_aurocs(found.scores[300:, 0], y[300:]).min() > 0.9
 
 
+def linear(x: np.ndarray, y: np.ndarray, train: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Weight, bias and scores of all rows by logistic probes of the last token."""
+    probes = fit_logistic(x[None, :, -1], y, train, np.array([0.01]))
+    return probes.weight[0, :, 0], probes.bias[0, :, 0], probes.scores(x[:, -1])[0, :, :, 0]
+
+
 def test_attention_finds_a_token_that_moves_about_and_a_mean_does_not() -> None:
     """The sign of one channel decides, at the one token of the window that another channel marks."""
     rng = np.random.default_rng(4)
@@ -78,9 +84,40 @@ def test_attention_finds_a_token_that_moves_about_and_a_mean_does_not() -> None:
     x[np.arange(n), where, 0] += 6
     y = x[np.arange(n), where, 1] > 0.5
     train = np.tile((np.arange(n) < 500)[:, None], (1, 2))
-    scores = fit_pool(x, y, train, 1e-4, seed=0)
+    weight, bias, last = linear(x, y, train)
+    scores = fit_pool(x, y, train, weight, bias, 1e-4, "attention", steps=80)
     pooled = column_aurocs(scores[500:, 0], y[500:])[0]
-    linear = fit_logistic(x.mean(axis=1)[None], y, train[:, :1], np.array([1.0])).scores(x.mean(axis=1))[0, 500:, 0]
-    assert pooled > column_aurocs(linear, y[500:])[0] + 0.1
-    shuffled = fit_pool(x, rng.permutation(y), train[:, :1], 1e-4, seed=0)
+    mean = fit_logistic(x.mean(axis=1)[None], y, train[:, :1], np.array([1.0])).scores(x.mean(axis=1))[0, 500:, 0]
+    assert pooled > max(column_aurocs(mean, y[500:])[0], column_aurocs(last[500:], y[500:])[0]) + 0.1
+    mixed = rng.permutation(y)
+    shuffled = fit_pool(x, mixed, train, *linear(x, mixed, train)[:2], 1e-4, "attention")
     assert column_aurocs(shuffled[500:, 0], y[500:])[0] < 0.65
+
+
+def test_a_maximum_finds_one_loud_token_anywhere() -> None:
+    rng = np.random.default_rng(5)
+    n, t, d = 800, 6, 8
+    x = rng.normal(size=(n, t, d)).astype(np.float32)
+    y = rng.random(n) < 0.4
+    x[y, rng.integers(0, t, y.sum()), 2] += 5
+    train = (np.arange(n) < 500)[:, None]
+    weight, bias, last = linear(x, y, train)
+    scores = fit_pool(x, y, train, weight, bias, 1e-4, "maximum", steps=80)
+    assert column_aurocs(scores[500:, 0], y[500:])[0] > 0.95
+    assert column_aurocs(last[500:], y[500:])[0] < 0.8
+
+
+@pytest.mark.parametrize("pooling", ["attention", "maximum"])
+def test_where_the_window_is_no_help_it_stays_at_the_linear_probe(pooling: Pooling) -> None:
+    """Wide rows, few of them, everything in the last token: the case in which a free search would overfit."""
+    rng = np.random.default_rng(6)
+    n, t, d = 400, 8, 200
+    x = (rng.normal(size=(n, t, d)) * np.exp(rng.normal(size=d)) + rng.normal(size=d)).astype(np.float32)
+    y = rng.random(n) < 1 / (1 + np.exp(-2 * (x[:, -1, 3] - x[:, -1, 3].mean()) / x[:, -1, 3].std()))
+    train = (np.arange(n) < 200)[:, None]
+    weight, bias, last = linear(x, y, train)
+    scores = fit_pool(x, y, train, weight, bias, 1.0, pooling)
+    own = column_aurocs(last[200:], y[200:])[0]
+    assert own > 0.65
+    assert column_aurocs(scores[200:, 0], y[200:])[0] > own - 0.02
+    np.testing.assert_array_equal(scores, fit_pool(x, y, train, weight, bias, 1.0, pooling))
