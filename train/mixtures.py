@@ -7,7 +7,7 @@ free vector, at equal p95 divergence and at equal norm. Prediction: it beats the
 
     multidir run train/mixtures --traces runs/data/traces/... --labels runs/data/annotate/... --directions ...
 
-Writes directions.safetensors, contest.csv, weights.csv, verdicts.json. A minute or two on the tiny pair.
+Writes directions.safetensors, contest.csv, weights.csv, verdicts.json, a figure. A minute or two on the tiny pair.
 """
 
 from __future__ import annotations
@@ -72,10 +72,12 @@ def main(cfg: Config) -> Path:
         return run.path
     from multidir.experiments.mixture_study import mixture_results
     from multidir.experiments.results import save_results
+    from multidir.report.run_figures import save_figures
     from multidir.store.directions import save_directions
 
     with run:
         found = mixture_results(cfg)
         save_directions(run.file("directions.safetensors"), found.directions)
         save_results(run, found.results)
+        save_figures(run, "train/mixtures")
     return run.path

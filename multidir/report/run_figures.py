@@ -87,6 +87,7 @@ FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
         ("moebius.csv", figures.moebius_terms),
         ("predictions.csv", figures.held_out_cells),
     ),
+    "train/mixtures": (("contest.csv", figures.mixture_contest),),
     "analysis/power": (("power.csv", figures.power_curves),),
     "analysis/steering": (
         ("cells.csv", figures.dose_curves),

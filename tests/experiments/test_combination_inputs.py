@@ -1,4 +1,4 @@
-"""What a combination study takes: directions by name or pairs, or the first that are no controls; disjoint problems."""
+"""What a combination study takes: directions by name, by pairs, or the first that are no controls; apart problems."""
 
 from __future__ import annotations
 

@@ -266,6 +266,7 @@ def all_plots() -> tuple[figures.Plot, ...]:
         figures.channel_sizes(channels()),
         figures.joint_plane(demo_pairs.plane_table()),
         figures.pushes_by_standing(demo_pairs.strata_table()),
+        figures.mixture_contest(demo_pairs.contest_table()),
         figures.equivalent_doses(demo_pairs.ladder_table()),
         figures.interaction_matrix(demo_pairs.matrix_table()),
         figures.isoboles(demo_pairs.isobole_table()),

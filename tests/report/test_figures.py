@@ -105,9 +105,9 @@ def test_a_table_without_any_score_draws_and_never_shows_zero(drawing: Drawing) 
     numbers |= {
         f"{name}{end}" for name in ("mean", "other", "auroc", "caught", "ahead") for end in ("", "_low", "_high")
     }
-    for name in ("delta", "exponent", "moebius", "gap", "share"):
+    for name in ("delta", "exponent", "moebius", "gap", "gain", "share"):
         numbers |= {name, f"{name}_low", f"{name}_high"}
-    numbers |= {"multiple_first", "multiple_second", "banzhaf", "shapley", "fitted", "claimed"}
+    numbers |= {"multiple_first", "multiple_second", "banzhaf", "shapley", "fitted", "claimed", "gain_seen"}
     numbers |= {"loss", "held_out_fvu", "dead", "fvu", "fvu_low", "fvu_high", "density", "reasoning_share"}
     frame = table()
     numeric = frame.select_dtypes("number").columns  # `first` and `other` are numbers in one table, names in another
@@ -125,7 +125,7 @@ def test_numbers_that_are_not_numbers_are_refused(drawing: Drawing) -> None:
     function, table = drawing
     frame = table()
     names = ("low", "length", "projection", "count", "f1", "degrees", "score", "share", "rms", "auroc", "caught")
-    pairs = ("delta_low", "exponent_low", "share_low", "moebius_low", "gap_low", "claimed")
+    pairs = ("delta_low", "exponent_low", "share_low", "moebius_low", "gap_low", "gain_low", "claimed")
     dictionaries = ("held_out_fvu", "fvu", "density", "reasoning_share")
     column = next(c for c in (*names, *pairs, *dictionaries) if c in frame)
     frame[column] = "many"
