@@ -8,21 +8,19 @@ independent causes, norm only, redundant, undetermined or invalid. Prediction: n
     multidir run analysis/combination --prompts runs/data/prompts/... --directions runs/train/cause-directions/...
     multidir run analysis/combination --outcomes outcomes.parquet
 
-With a model pair, a dose is found for every direction on problems of its own, logit biases whose answer is known are
-read first, and then the directions with all controls. With --outcomes nothing is run: the table has one row per
-rollout, and multidir/experiments/outcomes_table.py says which columns and cells.
-
-Writes outcomes, pairs, ladders, moebius, controls and cells as tables, verdicts.json, figures. Seconds for a table.
+With a model pair, doses are found on problems of their own, logit biases whose answer is known are read first, and then
+the directions with all controls. With --outcomes nothing is run: the table has one row per rollout, its columns are
+those of multidir/experiments/outcomes_table.py. Writes tables, verdicts.json, figures. Seconds for a table.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from multidir.config import Compute
-from multidir.errors import ConfigError
-from multidir.experiments.combination_design import Size
+from multidir.experiments.combination_design import Size, is_study
 from multidir.experiments.combination_rules import CombinationRules
 from multidir.experiments.settings import Scoring
 from multidir.recipes.stage import open_stage
@@ -38,7 +36,14 @@ class Science:
     calibrate: str = "calibrate"
     """Split of the problems on which doses are found."""
     names: tuple[str, ...] = ()
-    """Directions to combine; none given: all of the set."""
+    """Directions to combine; none given: those of the pairs, or the first `k`, or all of a small set."""
+    k: int = 0
+    """Take so many directions from the start of the set, controls left out; 0: all. Candidates come strongest first."""
+    pairs: tuple[str, ...] = ()
+    """Pairs to give a verdict on, as `a+b`; none given: all. Fewer pairs share the error between them."""
+    standing: Literal["projection", "label", "cause", "none"] = "projection"
+    """How it is told what stands in a fixed text already: verdicts are about places where no direction does, if it is.
+    By the sentence before: its `projection` is above the median, it has the direction's `label`, or a true `cause`."""
     scope: str = "generated"
     """Where the residual stream is edited."""
     grid: tuple[float, ...] = (0.1, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
@@ -86,12 +91,7 @@ class Config:
 
 def main(cfg: Config) -> Path:
     """Measure where there is no table, analyse, and return the run folder."""
-    study = cfg.prompts is not None and cfg.directions is not None
-    if study == (cfg.outcomes is not None):
-        raise ConfigError(
-            "analysis/combination needs either --prompts and --directions, to measure on a model pair, or "
-            "--outcomes FILE.parquet or FILE.csv, one row per rollout; --help says more"
-        )
+    study = is_study(cfg)
     run = open_stage(cfg, "analysis/combination", skip=() if study else ("pair",))
     if run.complete:
         return run.path

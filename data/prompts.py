@@ -1,12 +1,12 @@
 """Which problems do we ask, and which of them may see which step?
 
-Draws problems evenly over the categories and splits them once: `derive` (traces, directions), `search`
-(window, dose) and `confirm` (everything that is reported). No problem is in two splits, so that what was
-chosen on one set of problems is measured on another.
+Draws problems evenly over the categories and splits them once: `derive` (traces, directions), `calibrate` (the doses
+of a combination study), `search` (window, dose) and `confirm` (everything that is reported). No problem is in two
+splits, so that what was chosen on one set of problems is measured on another.
 
     multidir run data/prompts --derive 20 --search 5 --confirm 5
 
-Writes derive.jsonl, search.jsonl, confirm.jsonl. Seconds.
+Writes derive.jsonl, calibrate.jsonl, search.jsonl, confirm.jsonl. Seconds.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ class Science:
     """A set of problems: `shipped:NAME`, or a JSON-lines file with id, category, problem and perhaps answer."""
     derive: int = 15
     """Problems per category whose traces give the directions."""
+    calibrate: int = 0
+    """Problems per category on which the doses of a combination study are found; they follow those to derive."""
     search: int = 5
     """Problems per category on which window and dose are chosen."""
     confirm: int = 10
@@ -49,10 +51,13 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "data/prompts")
     if run.complete:
         return run.path
-    want = {"derive": cfg.science.derive, "search": cfg.science.search, "confirm": cfg.science.confirm}
-    splits = split_prompts(read_prompts(cfg.science.prompts), want, cfg.science.seed)
+    science = cfg.science
+    want = {name: getattr(science, name) for name in ("derive", "calibrate", "search", "confirm")}
+    splits = split_prompts(read_prompts(science.prompts), want, science.seed)
     with run:
         for name, prompts in splits.items():
             write_rows(run.file(f"{name}.jsonl"), prompts)
-        run.note(headline=", ".join(f"{len(prompts)} problems to {name}" for name, prompts in splits.items()))
+        run.note(
+            headline=", ".join(f"{len(prompts)} problems to {name}" for name, prompts in splits.items() if prompts)
+        )
     return run.path

@@ -14,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from multidir.config import Compute
+from multidir.config import PaidCompute
 from multidir.recipes.stage import open_stage
 from multidir.records.pair import TINY, Pair
 from multidir.records.text import Prompt
@@ -53,7 +53,7 @@ class Config:
     """Run folder of data/prompts."""
     pair: Pair = TINY
     science: Science = field(default_factory=Science)
-    compute: Compute = field(default_factory=Compute)
+    compute: PaidCompute = field(default_factory=PaidCompute)
 
 
 def main(cfg: Config) -> Path:
@@ -66,11 +66,9 @@ def main(cfg: Config) -> Path:
 
     with run:
         s, source = cfg.science, cfg.pair.source("reasoning")
-        if s.server:
-            engine = served_engine(source, s.server, s.served_model, cfg.compute.calls)
-        else:
-            engine = load_model(source, "reasoning", cfg.compute.device, cfg.compute.dtype)
-        sampling = sampling_for(source if s.server else engine, s.max_new_tokens, s.temperature, s.top_p)
+        lm = None if s.server else load_model(source, "reasoning", cfg.compute.device, cfg.compute.dtype)
+        engine = lm or served_engine(source, s.server, s.served_model, cfg.compute.calls)
+        sampling = sampling_for(lm or source, s.max_new_tokens, s.temperature, s.top_p)
         prompts = read_rows(cfg.prompts / f"{s.split}.jsonl", Prompt)
         parts = (sampling, s.rollouts, s.seed, cfg.compute.batch_rows, run.file("traces.jsonl"))
         traces = write_traces(engine, prompts, *parts)

@@ -3,7 +3,7 @@
 Question: is a direction found in the base model enough to drive a behaviour that only the reasoning model has?
 Here the answer is planted: `rule` says how likely a step is taken back, given a hesitation and a mistake in it.
 Command: multidir run train/tiny (26 minutes on one core);
-         multidir run train/tiny --rule additive (a sibling from the same base, 9 minutes).
+         multidir run train/tiny --rule additive --top-p 1 (a sibling from the same base, 9 minutes).
 Writes: OUT/base (once), OUT/reasoning-RULE; prompts into PROMPTS.
 """
 
@@ -26,6 +26,9 @@ class Config:
     """Peak learning rate of the base model."""
     tune_lr: float = 5e-4
     """Peak learning rate of the fine-tuning; low and short, so that the base model's directions survive."""
+    top_p: float = 0.99
+    """Nucleus of the sampler that is written with the reasoning model. A rule that has to be followed at rare outcomes
+    too, as the siblings' are, needs 1: 0.99 cuts most openers of a step that is taken back in 7 % of cases."""
     seed: int = 1
     """Decides corpus, initialisation and order."""
     threads: int = 2
@@ -52,5 +55,5 @@ def main(cfg: Config) -> Path:
         how = Optimisation(lr=cfg.base_lr, warmup=300)
         pair.make_base(worlds, cfg.documents, pair.Size(), how, cfg.seed, base)
     how = Optimisation(lr=cfg.tune_lr, warmup=30)
-    pair.make_reasoning(worlds, RULES[cfg.rule], cfg.traces, how, cfg.seed, base, reasoning)
+    pair.make_reasoning(worlds, RULES[cfg.rule], cfg.traces, how, cfg.seed, base, reasoning, cfg.top_p)
     return reasoning

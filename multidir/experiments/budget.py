@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from multidir.errors import FormatError
+from multidir.store.bf16 import RAW
 
 BYTES = 2
 """Of a weight and of an activation in half precision."""
@@ -158,9 +159,9 @@ def capture_seconds(shape: Shape, machine: Machine, tokens: int, context: int, b
     return max(compute, activation_bytes(shape, tokens, sites) / machine.disk)
 
 
-def activation_bytes(shape: Shape, tokens: int, sites: int) -> int:
-    """Bytes of the activations of tokens at sites, of one model."""
-    return tokens * sites * shape.width * BYTES
+def activation_bytes(shape: Shape, tokens: int, sites: int, dtype: str = "bfloat16") -> int:
+    """Bytes of the activations of tokens at sites, of one model, stored as that type."""
+    return tokens * sites * shape.width * RAW[dtype].itemsize
 
 
 def judge_dollars(habits: Habits, prices: Prices, texts: int, tokens: int) -> float:

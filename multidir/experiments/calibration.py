@@ -1,34 +1,43 @@
-"""The dose of each direction: where its own effect is clear, not saturated, and leaves room for a dose ladder.
+"""The dose of each direction: as strong as its ladder can stay coherent and rising, and strong enough to be seen.
 
-    a = dose at a quarter of the rising limb        f(a) = f(0) + (max f - f(0)) / 4, f monotone, coherent doses only
-    a <= largest coherent dose / (2 sqrt 2)         so that the top rung of the ladder is coherent too
+    a = top / (2 sqrt 2)        top: the coherent dose at which its effect is largest
 
-A direction that does nothing alone may still act together with another one: it gets the largest dose that leaves room.
+so that the ladder a, sqrt2 a, 2a, 2 sqrt2 a ends where the direction acts most. Of a curve with a threshold, a then
+lies at about a quarter of the rising limb. An effect is *seen* at a when the log-odds rise by at least the margin
+within which interactions are ignored, and by two standard errors; where it is not, the smallest larger dose is taken at
+which it is, if the top rung is coherent there too. Where there is none, that is said.
+
+Effects are read from the sentence after fixed texts, where the direction does not stand in the text already: pushing
+what is there is no dose of anything. Coherence is that of whole texts.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from scipy.special import expit, logit
 
 from multidir.errors import DesignError
-from multidir.experiments.combination_cells import Steering
+from multidir.experiments.combination_cells import Steering, StudyCell
 from multidir.experiments.combination_design import LADDER
-from multidir.experiments.steering import Bench, run_conditions
+from multidir.experiments.combination_outcomes import Measuring
+from multidir.experiments.combination_rules import CombinationRules
+from multidir.experiments.next_sentences import NextSentences
 from multidir.records.direction import Direction, DirectionSet
-from multidir.records.outcome import Condition, Outcome
+from multidir.records.outcome import Outcome
 from multidir.records.scope import Scope
-from multidir.stats.ladder import monotone
+from multidir.stats.bootstrap import draw_weights
 from multidir.types import FloatArray
 
-LIMB = 0.25
-"""Share of the rising limb, in log-odds, that a direction's own dose reaches."""
+DRAWS = 500
+"""Resamples of prompts for the error of an effect."""
+ERRORS = 2.0
+"""Standard errors above which an effect is seen."""
 
 
 @dataclass(frozen=True)
@@ -38,103 +47,136 @@ class Calibrated:
     dose: float
     """Relative to the mean residual norm at its site."""
     curve: pd.DataFrame
-    """direction, dose, share, coherent_share, own_dose."""
+    """direction, dose, share (of next sentences), lift (log-odds over dose 0), error, coherent_share, own_dose."""
     remark: str
-    """Why the dose is not at a quarter of the limb; empty when it is."""
+    """Where the dose is not that of the rule, why; empty when it is."""
 
 
 def calibrate(
-    bench: Bench, directions: DirectionSet, scope: Scope, grid: Sequence[float], min_coherent: float, file: Path
+    measuring: Measuring, directions: DirectionSet, scope: Scope, grid: Sequence[float], rules: CombinationRules
 ) -> list[Calibrated]:
-    """The dose of every direction, from texts on the calibration prompts.
+    """The dose of every direction, on the calibration prompts.
 
     Args:
-        bench: Model and prompts; none of them may be among those of the study.
+        measuring: On these prompts; none of them may be among those of the study.
         directions: What is dosed.
         scope: Where it is added.
         grid: Doses to try, relative to the mean residual norm.
-        min_coherent: Least share of coherent texts of a dose that may be used.
-        file: Outcomes, resumed from there.
+        rules: What is seen, and what is coherent.
     Raises:
-        DesignError: no dose of a direction is coherent.
+        DesignError: no dose of a direction is coherent, or it stands everywhere.
     """
     doses = sorted({dose for dose in grid if dose > 0})
-    cells: dict[Condition, Any] = {
-        _condition(bench, item, dose): Steering((dose,), scope).cell("", (item,), np.ones(1)).edits or None
-        for item in directions
-        for dose in (0.0, *doses)
-    }
-    by_cell: dict[Condition, list[Outcome]] = {cell: [] for cell in cells}
-    for outcome in run_conditions(bench, cells, file):
-        by_cell[outcome.condition].append(outcome)
-    return [
-        own_dose(item, doses, [by_cell[_condition(bench, item, dose)] for dose in (0.0, *doses)], min_coherent)
-        for item in directions
+    plain = StudyCell("", (0.0,) * len(directions))
+    cells = [[plain, *(_cell(directions, j, dose, scope) for dose in doses)] for j in range(len(directions))]
+    every = [plain, *(cell for row in cells for cell in row[1:])]
+    odds, texts = measuring.next_by_cell(every), measuring.texts_by_cell(every)
+    found = []
+    for j, (item, row) in enumerate(zip(directions, cells, strict=True)):
+        shares = _shares([odds[cell.doses] for cell in row], measuring.free([j]), item)
+        sound = [_coherent(texts[cell.doses]) for cell in row]
+        found.append(own_dose(item, doses, shares, sound, rules))
+    return found
+
+
+def _cell(directions: DirectionSet, j: int, dose: float, scope: Scope) -> StudyCell:
+    """One direction at a dose of the grid; here a multiple is the dose itself."""
+    return Steering((1.0,) * len(directions), scope).cell("", tuple(directions), dose * np.eye(len(directions))[j])
+
+
+def _shares(cells: Sequence[Sequence[NextSentences]], places: Mapping[str, Any], item: Direction) -> FloatArray:
+    """(1 + r, m, 2) by dose and prompt, where the direction does not stand: summed probabilities, number of places."""
+    found = [
+        [(expit(np.array(row.log_odds))[at].sum(), at.sum()) for row in rows if (at := places[row.prompt_id]).any()]
+        for rows in cells
     ]
+    if not found[0]:
+        raise DesignError(
+            f"{item.name} stands in every text where a sentence begins, so that there is nowhere to push it"
+        )
+    return np.asarray(found, dtype=np.float64)
 
 
-def _condition(bench: Bench, item: Direction, dose: float) -> Condition:
-    return Condition(bench.lm.role, item.name if dose else "none", dose)
+def _coherent(texts: Sequence[Outcome]) -> float:
+    known = [o.coherent for o in texts if o.coherent is not None]
+    return float(np.mean(known)) if known else 0.0
 
 
 def own_dose(
-    item: Direction, doses: Sequence[float], texts: Sequence[Sequence[Outcome]], min_coherent: float
+    item: Direction, doses: Sequence[float], shares: FloatArray, coherent: Sequence[float], rules: CombinationRules
 ) -> Calibrated:
     """Read the dose of one direction off its curve.
 
     Args:
         item: The direction.
         doses: (r,) rising, 0 left out.
-        texts: (1 + r) outcomes at dose 0 and at each of them.
-        min_coherent: As in `calibrate`.
+        shares: (1 + r, m, 2) by dose, from 0 on, and prompt: sentences that would backtrack, and sentences.
+        coherent: (1 + r,) share of coherent texts.
+        rules: What is seen, and what is coherent.
     Raises:
-        DesignError: as in `calibrate`.
+        DesignError: no dose is coherent.
     """
-    y, n, sound = (np.array(values, dtype=np.float64) for values in zip(*map(_counted, texts), strict=True))
-    usable = int(np.logical_and.accumulate(sound[1:] >= min_coherent).sum())
+    usable = int(np.logical_and.accumulate(np.array(coherent[1:]) >= rules.least_coherent).sum())
     if usable == 0:
         raise DesignError(
-            f"{item.name}: at its smallest dose {doses[0]:g} only {sound[1]:.0%} of texts are coherent, "
-            f"{min_coherent:.0%} are needed; give smaller doses with --grid"
+            f"{item.name}: at its smallest dose {doses[0]:g} only {coherent[1]:.0%} of texts are coherent, "
+            f"{rules.least_coherent:.0%} are needed; give smaller doses with --grid"
         )
-    curve = monotone(y[None, : usable + 1], n[None, : usable + 1])[0]
-    most = float(f"{doses[usable - 1] / LADDER[-1]:.3g}")
-    if curve[-1] - curve[0] < 2 * _error(y, n, usable):
-        remark = (
-            f"Alone {item.name} does not clearly make the behaviour more frequent, up to dose {doses[usable - 1]:g}."
-        )
+    curve = _Curve.of(doses, shares)
+    top = int(np.argmax(curve.lift[1 : usable + 1])) + 1
+    least, most = curve.doses[top] / LADDER[-1], curve.doses[usable] / LADDER[-1]
+    chosen = next((dose for dose in (least, *_between(least, most)) if curve.seen(dose, rules)), math.nan)
+    remark = ""
+    if math.isnan(chosen):
         chosen = most
-    else:
-        at = _reach(curve, np.array([0.0, *doses[:usable]]), curve[0] + LIMB * (curve[-1] - curve[0]))
-        remark = f"{item.name} is kept at {most:g}, so that the top rung is coherent." if at > most else ""
-        chosen = min(float(f"{at:.3g}"), most)
-    table = pd.DataFrame(
-        {"direction": item.name, "dose": [0.0, *doses], "share": y / n, "coherent_share": sound, "own_dose": chosen}
-    )
-    return Calibrated(chosen, table, remark)
+        remark = (
+            f"Alone {item.name} has no visible effect at any dose that leaves room for a ladder: at {most:.3g} the "
+            f"log-odds change by {curve.at(most):+.2f}, {rules.outer_margin:+.2g} and {ERRORS:g} errors are needed."
+        )
+    elif chosen > least:
+        remark = (
+            f"{item.name} is raised from {least:.3g} to {chosen:.3g} to be seen; its ladder goes past its best dose."
+        )
+    chosen = float(f"{chosen:.3g}")
+    table = {
+        "direction": item.name,
+        "dose": curve.doses,
+        "share": curve.share,
+        "lift": curve.lift,
+        "error": curve.error,
+    }
+    return Calibrated(chosen, pd.DataFrame({**table, "coherent_share": coherent, "own_dose": chosen}), remark)
 
 
-def _counted(outcomes: Sequence[Outcome]) -> tuple[float, float, float]:
-    """Backtracks, sentences, and the share of coherent texts; what was not scored is left out."""
-    scored = [o for o in outcomes if o.n_sentences]
-    sound = [o for o in outcomes if o.coherent is not None]
-    return (
-        sum(o.n_backtracks or 0 for o in scored),
-        max(sum(o.n_sentences or 0 for o in scored), 1),
-        float(np.mean([o.coherent for o in sound])) if sound else 0.0,
-    )
+def _between(least: float, most: float) -> FloatArray:
+    """Doses above the smallest one up to the largest, in steps of a tenth."""
+    steps = least * 1.1 ** np.arange(1, 200)
+    return np.asarray([*steps[steps < most], most] if most > least else [])
 
 
-def _error(y: FloatArray, n: FloatArray, last: int) -> float:
-    """Standard error of the rise in log-odds, sentences taken as independent; half a backtrack is added to each."""
-    return math.sqrt(sum(1 / (y[i] + 0.5) + 1 / (n[i] - y[i] + 0.5) for i in (0, last)))
+@dataclass(frozen=True)
+class _Curve:
+    """The effect of one direction alone, by dose from 0 on; between doses it goes straight."""
 
+    doses: FloatArray
+    share: FloatArray
+    lift: FloatArray
+    error: FloatArray
 
-def _reach(curve: FloatArray, doses: FloatArray, level: float) -> float:
-    """The dose at which a rising curve first reaches a level, straight between doses."""
-    right = int(np.argmax(curve >= level))
-    low, high = curve[right - 1], curve[right]
-    return float(doses[right - 1] + (doses[right] - doses[right - 1]) * (level - low) / (high - low))
+    @classmethod
+    def of(cls, doses: Sequence[float], shares: FloatArray) -> _Curve:
+        weights = draw_weights(shares.shape[1], DRAWS, np.random.default_rng(0))
+        y, n = np.moveaxis(np.einsum("dm,rmc->drc", np.vstack([np.ones((1, shares.shape[1])), weights]), shares), -1, 0)
+        odds = logit((y + 1e-9) / (n + 2e-9))
+        lift = odds - odds[:, :1]
+        return cls(np.array([0.0, *doses]), y[0] / n[0], lift[0], np.std(lift[1:], axis=0))
+
+    def at(self, dose: float) -> float:
+        return float(np.interp(dose, self.doses, self.lift))
+
+    def seen(self, dose: float, rules: CombinationRules) -> bool:
+        error = float(np.interp(dose, self.doses, self.error))
+        return self.at(dose) >= rules.outer_margin and self.at(dose) > ERRORS * error
 
 
 def steering_of(found: Sequence[Calibrated], scope: Scope) -> Steering:

@@ -29,7 +29,7 @@ from multidir.experiments.results import Results
 from multidir.experiments.settings import CandidateChoice
 from multidir.experiments.token_knobs import KNOB, knob_scores, word_tokens
 from multidir.methods.reason_score import spread
-from multidir.methods.redundancy import groups, likeness, representatives
+from multidir.methods.redundancy import groups, likeness, representatives, typicality
 from multidir.methods.window_rules import parse_window
 from multidir.models.language_model import LanguageModel
 from multidir.records.direction import Direction, DirectionSet
@@ -114,8 +114,10 @@ def _screened(pool: Sequence[Candidate], sought: Sought, gradients: Gradients, c
     own = np.array([each.attribution for each in pool])
     attribution = np.where(np.isnan(own), gradients.of_directions(units), own)
     control = np.array([each.is_control for each in pool])
-    group = np.full(len(pool), -1)
-    group[~control] = groups(likeness(units[~control], readings[:, ~control]), choice.alike)
+    group, typical = np.full(len(pool), -1), np.zeros(len(pool))
+    alike = likeness(units[~control], readings[:, ~control])
+    group[~control] = groups(alike, choice.alike)
+    typical[~control] = typicality(alike, group[~control])
     columns: dict[str, Any] = {
         "name": [each.direction.name for each in pool],
         "method": [each.direction.method for each in pool],
@@ -133,7 +135,9 @@ def _screened(pool: Sequence[Candidate], sought: Sought, gradients: Gradients, c
     table["members"] = table.groupby("group")["name"].transform(lambda names: " ".join(sorted(names)))
     table.loc[control, "members"] = ""
     table["representative"] = False
-    speak = representatives(group[~control], _screen(table[~control]))
+    table["screen"] = np.nan
+    table.loc[~control, "screen"] = _screen(table[~control])
+    speak = representatives(group[~control], typical[~control], table.loc[~control, "screen"].to_numpy())
     table.loc[np.flatnonzero(~control)[speak], "representative"] = True
     return table
 
@@ -146,9 +150,10 @@ def _screen(table: pd.DataFrame) -> FloatArray:
 
 
 def _to_measure(table: pd.DataFrame, count: int) -> list[int]:
-    """Places of the most promising candidates, one of each group, and of all controls."""
+    """Places of the representatives of the groups with the most promising members, and of all controls."""
+    promise = table.groupby("group")["screen"].transform("max")
     speak = table[table["representative"]]
-    order = np.argsort(-_screen(speak), kind="stable")[:count]
+    order = np.argsort(-promise[table["representative"]].to_numpy(), kind="stable")[:count]
     return [*speak.index[order].tolist(), *table.index[table["control"]].tolist()]
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Protocol
 
@@ -46,6 +46,8 @@ class Settings(Protocol):
     def shuffles(self) -> int: ...  # noqa: D102
     @property
     def seed(self) -> int: ...  # noqa: D102
+    @property
+    def pairs(self) -> tuple[str, ...]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,7 +90,7 @@ def combine(tally: Tally, settings: Settings, cosines: Cosines | None = None) ->
     check_cosines(cosines or {}, rules)
     rng = np.random.default_rng(settings.seed)
     weights = draw_weights(len(tally.prompts), settings.draws, rng)
-    layout = read_layout(tally)
+    layout = replace(read_layout(tally), wanted=named_pairs(settings.pairs, tally.directions))
     fit = fit_factorial(tally, layout, rules.check_alpha)
     evidence = gather(tally, layout, fit, weights, rules, cosines or {})
     common = [
@@ -120,6 +122,31 @@ def combine(tally: Tally, settings: Settings, cosines: Cosines | None = None) ->
         )
         pairs.append(PairResult(item, reading, *judge(item, reading, found)))
     return Combined(tally, layout, fit, weights, tuple(pairs), (*layout.notes, *_fit_notes(fit, tally)))
+
+
+def readings(tally: Tally, settings: Settings, cosines: Cosines | None = None) -> list[tuple[Evidence, Combination]]:
+    """What both axes say of every pair, before any control."""
+    weights = draw_weights(len(tally.prompts), settings.draws, np.random.default_rng(settings.seed))
+    layout = replace(read_layout(tally), wanted=named_pairs(settings.pairs, tally.directions))
+    fit = fit_factorial(tally, layout, settings.rules.check_alpha)
+    found = gather(tally, layout, fit, weights, settings.rules, cosines or {})
+    return [(item, read_pair(item, settings.rules)) for item in found]
+
+
+def named_pairs(pairs: Sequence[str], names: Sequence[str]) -> tuple[tuple[int, int], ...]:
+    """Pairs that are written as `a+b`, as places among the directions, the lower one first.
+
+    Raises:
+        DesignError: a name that no direction has, or anything but two different ones.
+    """
+    found = []
+    for text in pairs:
+        parts = [part.strip() for part in text.split("+")]
+        if len(set(parts)) != 2 or len(parts) != 2 or not set(parts) <= set(names):
+            raise DesignError(f"--pairs {text} is not two of the directions {', '.join(names)}, joined by +")
+        i, j = sorted(names.index(part) for part in parts)
+        found.append((i, j))
+    return tuple(found)
 
 
 def gather(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal
+from pathlib import Path
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -56,6 +57,32 @@ class Size:
         if not self.base_model:
             less.append("no base model")
         return f"Reduced design: {', '.join(less)}." if less else ""
+
+
+class Given(Protocol):
+    """Where outcomes come from: the settings of analysis/combination."""
+
+    @property
+    def prompts(self) -> Path | None: ...  # noqa: D102
+    @property
+    def directions(self) -> Path | None: ...  # noqa: D102
+    @property
+    def outcomes(self) -> Path | None: ...  # noqa: D102
+
+
+def is_study(given: Given) -> bool:
+    """Whether outcomes are to be measured on a model pair; otherwise there is a table of them.
+
+    Raises:
+        ConfigError: both, or neither.
+    """
+    study = given.prompts is not None and given.directions is not None
+    if study == (given.outcomes is not None):
+        raise ConfigError(
+            "analysis/combination needs either --prompts and --directions, to measure on a model pair, or "
+            "--outcomes FILE.parquet or FILE.csv, one row per rollout; --help says more"
+        )
+    return study
 
 
 @dataclass(frozen=True, eq=False)

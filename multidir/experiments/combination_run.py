@@ -10,7 +10,8 @@ from typing import Protocol
 import pandas as pd
 
 from multidir.errors import FormatError
-from multidir.experiments.combination import Cosines, Settings, combine
+from multidir.experiments.combination import Cosines, Settings, combine, readings
+from multidir.experiments.combination_strata import strata_table
 from multidir.experiments.combination_tables import (
     cells_table,
     controls_table,
@@ -18,8 +19,8 @@ from multidir.experiments.combination_tables import (
     moebius_table,
     pairs_table,
 )
-from multidir.experiments.combination_words import headline, pair_verdict
-from multidir.experiments.counting import count
+from multidir.experiments.combination_words import AVERAGE, absent_words, average_sentence, headline, pair_verdict
+from multidir.experiments.counting import count, where
 from multidir.experiments.group_contrast import group_table
 from multidir.experiments.outcomes_table import check_outcomes, direction_names, read_outcomes
 from multidir.experiments.prediction import prediction_table
@@ -58,9 +59,16 @@ def combination_results(frame: pd.DataFrame, science: Science, cosines: Cosines 
         FormatError: the table is not as described; everything wrong with it is named.
         DesignError: the cells that were run say nothing on any pair, or two directions are one.
     """
-    counted = count(check_outcomes(frame, science.split))
-    tally = counted.tallies[counted.target]
+    table = check_outcomes(frame, science.split)
+    everywhere = count(table)
+    target = everywhere.target
+    free = where(table)
+    counted = everywhere if free.empty else count(free)
+    tally = counted.tallies[target]
     found = combine(tally, science, cosines)
+    beside = [""] * len(found.pairs)
+    if not free.empty:
+        beside = [average_sentence(*read) for read in readings(everywhere.tallies[target], science, cosines)]
     rules = science.rules
     tables = {
         "pairs": pairs_table(found, rules),
@@ -68,13 +76,18 @@ def combination_results(frame: pd.DataFrame, science: Science, cosines: Cosines 
         "moebius": moebius_table(found),
         "controls": controls_table(found),
         "cells": cells_table(found),
+        "strata": strata_table(table, target, science),
         "groups": group_table(counted),
         "predictions": prediction_table(found),
     }
     names = tally.directions
-    verdicts = [pair_verdict(p, (names[p.evidence.pair[0]], names[p.evidence.pair[1]]), rules) for p in found.pairs]
+    places = AVERAGE if free.empty else absent_words(len(names))
+    verdicts = [
+        pair_verdict(pair, (names[pair.evidence.pair[0]], names[pair.evidence.pair[1]]), rules, places, average)
+        for pair, average in zip(found.pairs, beside, strict=True)
+    ]
     kept = {name: table for name, table in tables.items() if not table.empty}
-    return Results(kept, headline(found), verdicts, remarks=(*counted.notes, *found.notes))
+    return Results(kept, f"{headline(found)} ({places})", verdicts, remarks=(*counted.notes, *found.notes))
 
 
 def read_cosines(path: Path, names: Iterable[str] = ()) -> dict[tuple[str, str], float]:

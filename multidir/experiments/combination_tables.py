@@ -36,16 +36,16 @@ def pairs_table(found: Combined, rules: CombinationRules) -> pd.DataFrame:
                 "reading": result.reading.value,
                 "log_odds": log_odds_axis(item, rules).value,
                 "doses": dose_axis(axes, rules).value,
-                **_columns("delta", item.delta.estimate()),
+                **columns("delta", item.delta.estimate()),
                 "p_adjusted": item.p_claim,
-                **_columns("exponent", axes.exponent),
+                **columns("exponent", axes.exponent),
                 "norm_exponent": item.norm_exponent,
                 "multiple_first": axes.multiples[0],
                 "multiple_second": axes.multiples[1],
-                **_columns("bliss", axes.hazard),
-                **_columns("share_interaction", axes.share),
+                **columns("bliss", axes.hazard),
+                **columns("share_interaction", axes.share),
                 "scale_robust": item.scale_robust,
-                **_columns("over_best", axes.over_best),
+                **columns("over_best", axes.over_best),
                 "loop_difference": axes.loops.value,
                 "coherent_share": axes.coherent,
                 "n_prompts": item.delta.n,
@@ -66,11 +66,11 @@ def ladders_table(found: Combined) -> pd.DataFrame:
         both, ladders = found.layout.cell(i, j), (found.layout.ladders[i], found.layout.ladders[j])
         if both is None or ladders[0] is None or ladders[1] is None:
             continue
-        names = {"first": found.tally.directions[i], "second": found.tally.directions[j]}
+        pair = {"first": found.tally.directions[i], "second": found.tally.directions[j]}
         axes = result.evidence.axes
         ends = [2.0**e for e in (axes.exponent.value, axes.exponent.low, axes.exponent.high)]
         rows.append(
-            {**names, "verdict": result.label.value, "part": "pair", **_rate(found, [both], 0)}
+            {**pair, "verdict": result.label.value, "part": "pair", **_rate(found, [both], 0)}
             | {"multiple": ends[0], "multiple_low": ends[1], "multiple_high": ends[2]}
         )
         for part, ladder in zip(("first", "second"), ladders, strict=True):
@@ -79,9 +79,9 @@ def ladders_table(found: Combined) -> pd.DataFrame:
             cells = [int(c) for c in ladder.cells]
             for place, rung in enumerate(ladder.rungs):
                 rate = _rate(found, cells, place)
-                rows.append({**names, "verdict": result.label.value, "part": part, **rate, "multiple": float(rung)})
-    columns = ["first", "second", "verdict", "part", "multiple", "multiple_low", "multiple_high"]
-    return pd.DataFrame(rows, columns=[*columns, "share", "share_low", "share_high", "fitted"])
+                rows.append({**pair, "verdict": result.label.value, "part": part, **rate, "multiple": float(rung)})
+    names = ["first", "second", "verdict", "part", "multiple", "multiple_low", "multiple_high"]
+    return pd.DataFrame(rows, columns=[*names, "share", "share_low", "share_high", "fitted"])
 
 
 def _rate(found: Combined, cells: list[int], place: int) -> dict[str, float]:
@@ -91,7 +91,7 @@ def _rate(found: Combined, cells: list[int], place: int) -> dict[str, float]:
     share = percentile_estimate(float(drawn.rates[0, place]), drawn.rates[1:, place], drawn.n)
     y, counts = drawn.counts(range(len(cells)))
     fitted = float(expit(monotone(y[:1], counts[:1])[0, place]))
-    return {**_columns("share", share), "fitted": fitted}
+    return {**columns("share", share), "fitted": fitted}
 
 
 def moebius_table(found: Combined) -> pd.DataFrame:
@@ -100,21 +100,21 @@ def moebius_table(found: Combined) -> pd.DataFrame:
     Of sets of three and more the p-values are Holm-adjusted, and only given when the omnibus test rejects.
     """
     fit = found.fit.full if found.fit.full is not None else found.fit.averaged
-    columns = found.fit.columns[: len(fit.beta)]
+    members = found.fit.columns[: len(fit.beta)]
     saturated = found.fit.full is not None
-    higher = [i for i, term in enumerate(columns) if len(term) > 2]
-    p = np.full(len(columns), np.nan)
+    higher = [i for i, term in enumerate(members) if len(term) > 2]
+    p = np.full(len(members), np.nan)
     if found.fit.others_off:
         p[higher] = holm(np.array([fit.coefficient(i).p_beyond(0.0) for i in higher]))
-    weights = {name: index_weights(name, columns) for name in INDICES if name != "moebius"}
+    weights = {name: index_weights(name, members) for name in INDICES if name != "moebius"}
     rows = []
-    for i, term in enumerate(columns):
+    for i, term in enumerate(members):
         others = {f"{name}": fit.contrast(w[i]).value if saturated else math.nan for name, w in weights.items()}
         rows.append(
             {
                 "set": " + ".join(found.tally.directions[d] for d in term),
                 "order": len(term),
-                **_columns("moebius", fit.coefficient(i).estimate()),
+                **columns("moebius", fit.coefficient(i).estimate()),
                 **others,
                 "p_adjusted": p[i],
             }
@@ -161,5 +161,6 @@ def _cells(found: Combined) -> Iterator[dict[str, Any]]:
         }
 
 
-def _columns(name: str, estimate: Estimate) -> dict[str, float]:
+def columns(name: str, estimate: Estimate) -> dict[str, float]:
+    """A number and its interval as three columns."""
     return {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}

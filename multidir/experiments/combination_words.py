@@ -9,7 +9,7 @@ from scipy import stats
 
 from multidir.experiments.combination import Combined, PairResult
 from multidir.experiments.combination_rules import CombinationRules
-from multidir.experiments.pair_reading import Doses, Evidence, LogOdds, dose_axis, log_odds_axis
+from multidir.experiments.pair_reading import Doses, Evidence, LogOdds, dose_axis, log_odds_axis, silent
 from multidir.records.combination import Combination, State
 from multidir.records.verdict import Status, Verdict
 from multidir.stats.estimate import Estimate
@@ -18,15 +18,44 @@ TOP = 1.49
 """Lower ends of 1/p from here on are the end of the usual ladder, not a measurement."""
 
 
-def pair_verdict(result: PairResult, names: tuple[str, str], rules: CombinationRules) -> Verdict:
-    """One pair's verdict as it is written, printed and shown on the page."""
+AVERAGE = "averaged over all places"
+"""What a verdict is about when nobody says what stands where."""
+
+
+def absent_words(k: int) -> str:
+    """What a verdict is about when it is: places at which none of k directions stands in the text already."""
+    return f"where {'neither' if k == 2 else f'none of the {k} directions'} stands in the text already"
+
+
+def average_sentence(evidence: Evidence, reading: Combination) -> str:
+    """What the same pair would be called over all places: reported beside the verdict, which it does not change."""
+    delta = evidence.delta.estimate()
+    return (
+        f"Averaged over all places, whatever stands in the text there, the interaction is {delta.value:+.2f} "
+        f"[{delta.low:.2f}, {delta.high:.2f}] and both axes together would say {reading.value}."
+    )
+
+
+def pair_verdict(
+    result: PairResult, names: tuple[str, str], rules: CombinationRules, places: str = AVERAGE, beside: str = ""
+) -> Verdict:
+    """One pair's verdict as it is written, printed and shown on the page.
+
+    Args:
+        result: of the pair.
+        names: of its directions.
+        rules: that decided.
+        places: what it is about.
+        beside: what is said over all places, where that is something else.
+    """
     evidence, label = result.evidence, result.label
     status = {Combination.UNDETERMINED: Status.UNDETERMINED, Combination.INVALID: Status.INVALID}
     parts = [result.reason, delta_sentence(evidence, rules), dose_sentence(evidence, rules)]
     if label is Combination.UNDETERMINED and not result.reason:
-        parts.append(undecided_sentence(evidence, rules))
+        parts.append(silent_sentence(evidence, names, rules) or undecided_sentence(evidence, rules))
+    parts.append(beside or "It is not held apart what stands in the text already.")
     return Verdict(
-        claim=f"{names[0]} and {names[1]}: {label.value}. {label.sentence}",
+        claim=f"{names[0]} and {names[1]}, {places}: {label.value}. {label.sentence}",
         status=status.get(label, Status.SUPPORTED),
         because=" ".join(part for part in parts if part) + " " + controls_sentence(result),
         rule=rule_sentence(rules),
@@ -98,6 +127,17 @@ def rule_sentence(rules: CombinationRules) -> str:
         f"log-odds, hazards and shares, a loop rate at most {100 * rules.max_loop_difference:g} point higher and the "
         f"{100 * rules.null_quantile:g} % quantile of {rules.min_random} random pairs exceeded; "
         "a failed control makes the verdict invalid"
+    )
+
+
+def silent_sentence(evidence: Evidence, names: tuple[str, str], rules: CombinationRules) -> str:
+    """Which direction does nothing visible alone, so that nothing can be said on how effects add; empty for none."""
+    found = [f"{names[i]} ({evidence.axes.lifts[i].value:+.2f})" for i in silent(evidence.axes, rules)]
+    if not found:
+        return ""
+    return (
+        f"Alone {' and '.join(found)} does not raise the log-odds clearly and by at least {rules.outer_margin:g}, "
+        "so that there are no two effects of which to say how they add; give a larger dose."
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from multidir.errors import DesignError
-from multidir.experiments.outcomes_table import PREFIX
+from multidir.experiments.outcomes_table import JOIN, PREFIX, UNKNOWN
 from multidir.experiments.tally import Tally
 from multidir.types import FloatArray, IntArray
 
@@ -35,14 +35,29 @@ class Counted:
         )
 
 
+def where(table: pd.DataFrame, *stand: str) -> pd.DataFrame:
+    """The rows of places where just these directions stand in the text already; none given: where none stands.
+
+    Args:
+        table: From `check_outcomes`.
+        stand: Names of directions.
+    """
+    wanted = set(stand)
+    fits = {text: text != UNKNOWN and set(text.split(JOIN)) - {""} == wanted for text in set(table["standing"])}
+    return table[table["standing"].map(fits).astype(bool)]
+
+
 def count(table: pd.DataFrame) -> Counted:
     """Add up rollouts by prompt and cell; prompts are the same, in the same order, in every tally.
+
+    Places are added up whatever stands there; take the rows of some with `where` first.
 
     Args:
         table: From `check_outcomes`.
     Raises:
         DesignError: no rollout was scored.
     """
+    table = whole_rollouts(table)
     known = table["sentences"].notna()
     flags = [f for f in ("loop", "coherent") if table[f].notna().any()]
     for flag in flags:
@@ -64,6 +79,19 @@ def count(table: pd.DataFrame) -> Counted:
             "they count with their sentences and without their backtracks."
         )
     return Counted(tallies, tuple(notes))
+
+
+def whole_rollouts(table: pd.DataFrame) -> pd.DataFrame:
+    """One row per rollout, whatever stands at its places."""
+    if table["standing"].nunique() < 2:
+        return table
+    doses = [c for c in table.columns if c.startswith(PREFIX)]
+    by = table.groupby(["model", "control", *doses, "prompt", "rollout"], sort=False, as_index=False)
+    return by.agg(
+        sentences=("sentences", "sum"),
+        backtracks=("backtracks", "sum"),
+        **{column: (column, "first") for column in ("loop", "coherent", "category", "standing")},
+    )
 
 
 def _sound(rows: pd.DataFrame) -> pd.Series:

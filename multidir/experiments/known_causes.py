@@ -49,16 +49,44 @@ def labelled_causes(places: Places, x: FloatArray, bits: IntArray) -> dict[str, 
 
 
 def nearest_candidates(truth: Mapping[str, FloatArray], ordered: list[Direction]) -> pd.DataFrame:
-    """For each cause the best of the ordered candidates: cause, direction, place (from 1), cosine."""
+    """For each cause the candidate that stands for it: of those that are closer to it than to another, the closest.
+
+    A mixture of both causes, such as a difference of means by the behaviour, is at a cosine of 0.7 with either; it
+    cannot stand for both.
+
+    Args:
+        truth: (d,) unit vector by cause.
+        ordered: candidates, strongest first.
+    Returns:
+        cause, direction, place (from 1), cosine, and others: the largest cosine with another cause. Where no candidate
+        is closest to a cause, its direction is empty and its numbers are unknown.
+    """
+    cosines = np.stack([item.unit for item in ordered]) @ np.stack(list(truth.values())).T
     rows = []
-    for cause, unit in truth.items():
-        cosines = [float(item.unit @ unit) for item in ordered]
-        best = int(np.argmax(cosines))
-        rows.append({"cause": cause, "direction": ordered[best].name, "place": best + 1, "cosine": cosines[best]})
+    for number, cause in enumerate(truth):
+        mine, others = cosines[:, number], np.delete(cosines, number, axis=1).max(axis=1)
+        own = np.flatnonzero(mine > others)
+        facts: dict[str, object] = {
+            "cause": cause,
+            "direction": "",
+            "place": np.nan,
+            "cosine": np.nan,
+            "others": np.nan,
+        }
+        if own.size:
+            best = own[np.argmax(mine[own])]
+            facts |= {"direction": ordered[best].name, "place": int(best) + 1}
+            facts |= {"cosine": mine[best], "others": others[best]}
+        rows.append(facts)
     return pd.DataFrame(rows)
 
 
 def found_sentence(nearest: pd.DataFrame) -> str:
     """What the table says, in words."""
-    parts = [f"{row['cause']} at place {row['place']} (cosine {row['cosine']:.2f})" for _, row in nearest.iterrows()]
+    parts = [
+        f"{row['cause']} at place {row['place']:.0f} (cosine {row['cosine']:.2f}, with the other {row['others']:.2f})"
+        if row["direction"]
+        else f"{row['cause']} nowhere"
+        for _, row in nearest.iterrows()
+    ]
     return f"the planted causes were found, untold: {' and '.join(parts)}"

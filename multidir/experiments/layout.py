@@ -53,6 +53,8 @@ class Layout:
     """Direction -> the cell with it alone at minus its own dose."""
     notes: tuple[str, ...]
     """What the table lacks or holds beyond the design, in sentences."""
+    wanted: tuple[tuple[int, int], ...] = ()
+    """Pairs that a verdict is asked for; none given: all."""
 
     def cell(self, *on: int) -> int | None:
         """The factorial cell with exactly these directions on, where it was run."""
@@ -74,9 +76,10 @@ class Layout:
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
-        """Pairs of directions that were run together in some cell."""
+        """Pairs of directions that were run together in some cell, and that are asked for."""
         together = self.on.T @ self.on
-        return [(i, j) for i, j in combinations(range(len(self.own)), 2) if together[i, j] > 0]
+        found = [(i, j) for i, j in combinations(range(len(self.own)), 2) if together[i, j] > 0]
+        return [pair for pair in found if pair in self.wanted] if self.wanted else found
 
 
 def read_layout(tally: Tally) -> Layout:

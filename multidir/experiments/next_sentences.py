@@ -9,7 +9,7 @@ numbers in all cells of a prompt, as rollouts have the same seeds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -18,12 +18,12 @@ from scipy.special import expit
 from multidir.annotate.base import Annotator
 from multidir.errors import DesignError
 from multidir.experiments.combination_cells import StudyCell
-from multidir.experiments.labels import label_traces
+from multidir.experiments.labels import label_traces, reasoning_texts
 from multidir.models.language_model import LanguageModel
 from multidir.models.special import SpecialMap
 from multidir.progress import progress
 from multidir.records.site import Site
-from multidir.records.text import Trace
+from multidir.records.text import Sentence, Trace
 from multidir.steer.forced import Context, teacher_forced
 from multidir.steer.sweep import row_seed
 from multidir.store.rows import append_rows, read_rows, repair_tail
@@ -44,36 +44,54 @@ class NextSentences:
     """Of the behaviour's tokens, one per sentence."""
 
     def draw(self, draws: int, seed: int, shift: float = 0.0) -> IntArray:
-        """(draws,) how many sentences would begin with one of the tokens, `shift` added to their log-odds."""
+        """(draws, m) 1 where a sentence would begin with one of the tokens, `shift` added to their log-odds."""
         rng = np.random.default_rng(row_seed(seed, self.prompt_id, 0))
         lucky = rng.random((draws, len(self.log_odds))) < expit(np.array(self.log_odds) + shift)
-        return np.asarray(lucky.sum(axis=1), dtype=np.int64)
+        return np.asarray(lucky, dtype=np.int64)
 
 
-def sentence_ends(lm: LanguageModel, traces: Sequence[Trace], annotator: Annotator) -> dict[str, Context]:
+@dataclass(frozen=True)
+class Asked:
+    """A text, where in it the next sentence is asked, and what was written just before."""
+
+    context: Context
+    before: tuple[Sentence | None, ...]
+    """(m,) the sentence that ends there; None at the start of the reply."""
+    text: str
+    """The reasoning part, which the sentences are spans of."""
+
+
+def sentence_ends(lm: LanguageModel, traces: Sequence[Trace], annotator: Annotator) -> dict[str, Asked]:
     """By prompt, a text and the positions that make the first token of each of its sentences.
 
     Raises:
         DesignError: no text has a sentence.
     """
     found = {}
-    for trace, sentences in zip(traces, label_traces(traces, annotator, lm.tokenizer), strict=True):
-        at = sorted({sentence.token_start - 1 for sentence in sentences if sentence.token_start > trace.n_prompt})
-        if at:
-            found[trace.prompt_id] = Context(trace.token_ids, tuple(at), trace.n_prompt)
+    texts = reasoning_texts(traces, lm.tokenizer)
+    for trace, text, sentences in zip(traces, texts, label_traces(traces, annotator, lm.tokenizer), strict=True):
+        pairs = zip((None, *sentences), sentences, strict=False)
+        before = {now.token_start - 1: last for last, now in pairs if now.token_start > trace.n_prompt}
+        if before:
+            at = tuple(sorted(before))
+            context = Context(trace.token_ids, at, trace.n_prompt)
+            found[trace.prompt_id] = Asked(context, tuple(before[place] for place in at), text)
     if not found:
         raise DesignError(f"none of {len(traces)} unsteered texts has a sentence, so there is nowhere to ask")
     return found
 
 
-def mapped(contexts: Mapping[str, Context], special: SpecialMap) -> dict[str, Context]:
+def mapped(asked: Mapping[str, Asked], special: SpecialMap) -> dict[str, Asked]:
     """The same texts for a model with other special tokens."""
-    return {name: Context(tuple(special.apply(c.ids)), c.at, c.n_prompt) for name, c in contexts.items()}
+    return {
+        name: replace(each, context=replace(each.context, ids=tuple(special.apply(each.context.ids))))
+        for name, each in asked.items()
+    }
 
 
 def read_next(
     lm: LanguageModel,
-    contexts: Mapping[str, Context],
+    asked: Mapping[str, Asked],
     cells: Sequence[StudyCell],
     tokens: Sequence[int],
     mean_norms: Mapping[Site, float],
@@ -84,7 +102,7 @@ def read_next(
     """Ask what is not yet in `file`, and return all of these cells and texts from it.
 
     Args:
-        contexts: by prompt, from `sentence_ends`.
+        asked: by prompt, from `sentence_ends`.
         cells: what is done.
         tokens: ids whose log-odds are asked.
         mean_norms: by site, for relative doses.
@@ -94,16 +112,16 @@ def read_next(
     """
     repair_tail(file)
     keys = [cell.condition(lm.role).key for cell in cells]
-    wanted = {(key, name) for key in keys for name in contexts}
+    wanted = {(key, name) for key in keys for name in asked}
     rows = read_rows(file, NextSentences) if file.exists() else []
     done = {(row.key, row.prompt_id): row for row in rows if (row.key, row.prompt_id) in wanted}
-    todo = [name for name in contexts if any((key, name) not in done for key in keys)]
+    todo = [name for name in asked if any((key, name) not in done for key in keys)]
     mixtures = [cell.edits or None for cell in cells]
     with progress(len(todo), f"{lm.role} model, {len(cells)} conditions", "text") as bar:
         for first in range(0, len(todo), CHUNK):
             names = todo[first : first + CHUNK]
             found = teacher_forced(
-                lm, [contexts[name] for name in names], mixtures, tokens, mean_norms, seed, batch_tokens
+                lm, [asked[name].context for name in names], mixtures, tokens, mean_norms, seed, batch_tokens
             )
             made = [
                 NextSentences(key, name, tuple(odds.tolist()))
@@ -113,7 +131,7 @@ def read_next(
             append_rows(file, [row for row in made if (row.key, row.prompt_id) not in done])
             done |= {(row.key, row.prompt_id): row for row in made}
             bar.update(len(names))
-    return [done[key, name] for key in keys for name in contexts]
+    return [done[key, name] for key in keys for name in asked]
 
 
 def by_cell(found: Iterable[NextSentences]) -> dict[str, list[NextSentences]]:

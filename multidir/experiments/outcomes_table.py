@@ -11,10 +11,14 @@
 | `category` | optional: of the prompt |
 | `model` | optional: `reasoning` or `base`, which model was steered |
 | `control` | optional: which control a row belongs to, see `CONTROLS`; empty for the directions themselves |
+| `standing` | optional: directions that stand in the text already where these sentences begin, see below |
 
 A control row has the doses of the row that it stands beside: `control = random:7` with `dose_a = 1, dose_b = 1` is the
 seventh pair of random vectors, of the norms of a and b at these doses. A negative dose is a flipped direction. The sham
 pair and the norm-matched single need no rows of their own: they are rungs of the ladders.
+
+With `standing` a rollout has one row for everything that stands at some of its places: `a + b` for both, empty for
+none, `unknown` where nobody can say. It has to be known without steering, or the split selects on what steering did.
 """
 
 from __future__ import annotations
@@ -30,7 +34,11 @@ from multidir.errors import FormatError
 
 PREFIX = "dose_"
 REQUIRED = ("prompt", "rollout", "sentences", "backtracks")
-OPTIONAL = ("loop", "coherent", "split", "category", "model", "control")
+OPTIONAL = ("loop", "coherent", "split", "category", "model", "control", "standing")
+UNKNOWN = "unknown"
+"""In `standing`: nobody can say."""
+JOIN = " + "
+"""Between the directions of `standing`."""
 CONTROLS = {
     "random": "random:N, the N-th pair of random vectors in place of the directions, same norm and covariance",
     "beside": "beside:NAME, a random vector in place of direction NAME, the other one as it is",
@@ -52,7 +60,7 @@ def read_outcomes(path: Path) -> pd.DataFrame:
         if path.suffix == ".parquet":
             return pd.read_parquet(path)
         if path.suffix == ".csv":
-            texts = ("prompt", "rollout", "split", "category", "model", "control")
+            texts = ("prompt", "rollout", "split", "category", "model", "control", "standing")
             return pd.read_csv(path, dtype=dict.fromkeys(texts, str))
     except (OSError, ValueError) as error:
         raise FormatError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
@@ -71,8 +79,8 @@ def check_outcomes(frame: pd.DataFrame, split: str = "confirm") -> pd.DataFrame:
         frame: As in the module docstring.
         split: Which rows are read when there is a column `split`.
     Returns:
-        prompt, rollout, model, control, category as text; doses as float; sentences and backtracks as float with nan
-        for rollouts that were not scored; loop and coherent as float, nan throughout when there is no such column.
+        prompt, rollout, model, control, category, standing as text; doses as float; sentences and backtracks as float
+        with nan for rollouts that were not scored; loop and coherent as float, nan throughout without such a column.
     Raises:
         FormatError: everything that is wrong with the table, in one message.
     """
@@ -108,9 +116,11 @@ def _column_problems(frame: pd.DataFrame, doses: list[str]) -> Iterator[str]:
 
 def _typed(frame: pd.DataFrame, doses: list[str]) -> pd.DataFrame:
     table = pd.DataFrame(index=frame.index)
-    for column in ("prompt", "rollout", "model", "control", "category", "split"):
+    for column in ("prompt", "rollout", "model", "control", "category", "split", "standing"):
         given = frame[column] if column in frame.columns else pd.Series("", index=frame.index)
         table[column] = given.astype(object).where(given.notna(), "").astype(str)
+    if "standing" not in frame.columns:
+        table["standing"] = UNKNOWN
     for column in (*doses, "sentences", "backtracks", "loop", "coherent"):
         given = frame[column] if column in frame.columns else pd.Series(np.nan, index=frame.index)
         # what is no number becomes infinite here, and is complained about with the other values
@@ -137,14 +147,18 @@ def _value_problems(table: pd.DataFrame, doses: list[str]) -> Iterator[str]:
     yield from rows(scored & ~odd & (y > n), "more backtracks than sentences")
     for flag in ("loop", "coherent"):
         yield from rows(table[flag].notna() & ~table[flag].isin([0, 1]), f"{flag} neither 0 nor 1")
-    key = ["model", "prompt", "rollout", "control", *doses]
+    key = ["model", "prompt", "rollout", "control", "standing", *doses]
     yield from rows(table.duplicated(key), "the same prompt, rollout, doses and control again")
     for column in ("split", "category"):
         several = table.groupby("prompt")[column].nunique()
         if (several > 1).any():
             names = ", ".join(map(str, several[several > 1].index[:5]))
             yield f"{int((several > 1).sum())} prompts are in more than one {column}: {names}"
-    yield from _control_problems(table, direction_names(table))
+    directions = direction_names(table)
+    yield from _control_problems(table, directions)
+    standing = {name for text in set(table["standing"]) for name in text.split(JOIN) if text not in ("", UNKNOWN)}
+    if lost := sorted(standing - set(directions)):
+        yield f"standing names {', '.join(lost)}; there are the directions {', '.join(directions)}, joined by `{JOIN}`"
 
 
 def _control_problems(table: pd.DataFrame, names: list[str]) -> Iterator[str]:

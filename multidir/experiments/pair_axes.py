@@ -45,6 +45,8 @@ class PairAxes:
     hazard_wide: Estimate = UNKNOWN
     """The same at the level at which separate causes are rejected."""
     share: Estimate = UNKNOWN
+    lifts: tuple[Estimate, Estimate] = (UNKNOWN, UNKNOWN)
+    """What each direction does alone at its own dose: its log-odds over those of the unsteered cell."""
     over_best: Estimate = UNKNOWN
     over_sham: Estimate = UNKNOWN
     flat: tuple[str, ...] = ()
@@ -148,9 +150,11 @@ def _ladder_axis(
     drawn = resample(tally.y[:, cells] / np.maximum(n, 1), n, weights)
     r = len(first.cells)
     level = drawn.logit(0)
+    singles = (drawn.logit(2) - drawn.logit(1), drawn.logit(r + 2) - drawn.logit(r + 1))
+    lifts = (_estimate(singles[0], drawn.n, 0.95, "log-odds"), _estimate(singles[1], drawn.n, 0.95, "log-odds"))
     over_best = _estimate(level - np.maximum(drawn.logit(2), drawn.logit(r + 2)), drawn.n, 0.95, "log-odds")
     if first.twice < 0 or second.twice < 0:
-        return PairAxes(over_best=over_best)
+        return PairAxes(lifts=lifts, over_best=over_best)
     a, b = monotone(*drawn.counts(range(1, r + 1))), monotone(*drawn.counts(range(r + 1, len(cells))))
     exponents = pair_exponent(level, a, b, first.rungs, second.rungs)
     sham = np.maximum(drawn.logit(1 + first.twice), drawn.logit(1 + r + second.twice))
@@ -162,6 +166,7 @@ def _ladder_axis(
             _middle(multiple(level[:1], a[:1], first.rungs)),
             _middle(multiple(level[:1], b[:1], second.rungs)),
         ),
+        lifts=lifts,
         over_best=over_best,
         over_sham=_estimate(level - sham, drawn.n, 0.95, "log-odds"),
         flat=tuple(tally.directions[d] for d, yes in flat if yes),

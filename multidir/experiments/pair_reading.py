@@ -2,14 +2,17 @@
 
 | 1/p        | delta above 0.1   | within 0.3 of 0    | below -0.1        |
 |------------|-------------------|--------------------|-------------------|
-| above 1    | synergy           | -                  | -                 |
+| above 1    | synergy           | independent causes | -                 |
 | 0.8 to 1.2 | threshold pooling | additive           | threshold pooling |
 | below 1    | norm only         | independent causes | redundant         |
 | below 0    | -                 | -                  | antagonism        |
 
+A direction that does nothing alone adds to anything: *additive*, *norm only*, *independent causes* and *redundant* are
+only read where each of the two visibly acts by itself, by more than the margin within which interactions are ignored.
+
 *Norm only*: the interval of 1/p holds 1/2, and the pair does more than separate causes would. *Independent causes* add
-on log-odds (each with a threshold of its own) or on hazards (Bliss); *redundant* is less than both. Where two
-readings are possible, neither is given.
+on log-odds (each with a threshold of its own, or with a ceiling that no dose of it alone gets over) or on hazards
+(Bliss); *redundant* is less than both. Where two readings are possible, neither is given.
 """
 
 from __future__ import annotations
@@ -41,6 +44,10 @@ class Doses(Enum):
     UNDETERMINED = "undetermined"
     FLAT = "flat ladder"
     NOT_RUN = "no ladder"
+
+
+NEED_BOTH = (Combination.ADDITIVE, Combination.NORM_ONLY, Combination.INDEPENDENT_CAUSES, Combination.REDUNDANT)
+"""Readings that say how two effects add up, and so need two effects."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,14 +97,28 @@ def dose_axis(axes: PairAxes, rules: CombinationRules) -> Doses:
     return Doses.BELOW if wide.high < 1 else Doses.UNDETERMINED
 
 
+def silent(axes: PairAxes, rules: CombinationRules) -> tuple[int, ...]:
+    """Which of the two (0, 1) do not visibly act alone at their own dose."""
+    return tuple(
+        place
+        for place, lift in enumerate(axes.lifts)
+        if lift.has_interval and not (lift.low > 0 and lift.value >= rules.outer_margin)
+    )
+
+
 def read_pair(evidence: Evidence, rules: CombinationRules) -> Combination:
     """The label of the region that the pair lies in, before any control is looked at."""
+    label = _region(evidence, rules)
+    return Combination.UNDETERMINED if label in NEED_BOTH and silent(evidence.axes, rules) else label
+
+
+def _region(evidence: Evidence, rules: CombinationRules) -> Combination:
     one, two = log_odds_axis(evidence, rules), dose_axis(evidence.axes, rules)
     over_best = evidence.axes.over_best
     if one is LogOdds.ANTAGONISM and over_best.has_interval and over_best.high < 0:
         return Combination.ANTAGONISM
-    if two is Doses.ABOVE and one is LogOdds.SYNERGY:
-        return Combination.SYNERGY
+    if two is Doses.ABOVE and one in (LogOdds.SYNERGY, LogOdds.ADDITIVE):
+        return Combination.SYNERGY if one is LogOdds.SYNERGY else Combination.INDEPENDENT_CAUSES
     if two is Doses.ONE and one is not LogOdds.UNDETERMINED:
         return Combination.ADDITIVE if one is LogOdds.ADDITIVE else Combination.THRESHOLD_POOLING
     if two is Doses.BELOW:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from multidir.errors import DesignError
-from multidir.experiments.counting import count
+from multidir.experiments.counting import count, whole_rollouts
 from multidir.experiments.interaction import fit_factorial
 from multidir.experiments.layout import read_layout
 from multidir.experiments.outcomes_table import PREFIX, check_outcomes, direction_names
@@ -50,7 +50,7 @@ def read_pilot(frame: pd.DataFrame, split: str) -> Pilot:
         FormatError: the table is not as described.
         DesignError: no two directions are combined in it, or fewer than two prompts backtrack.
     """
-    table = check_outcomes(frame, split)
+    table = whole_rollouts(check_outcomes(frame, split))
     counted = count(table)
     tally = counted.tallies[counted.target]
     layout = read_layout(tally)

@@ -83,7 +83,7 @@ class DictionaryChoice:
     """Active latents per token; `standard` has no such number and is trained once, under the first one's name."""
     seed: tuple[int, ...] = (0,)
     """Seeds of the initial weights."""
-    training: Training = field(default_factory=lambda: Training(steps=2000, batch=4096, warmup=100, sparsity=0.05))
+    training: Training = field(default_factory=lambda: Training(steps=2000, batch=4096, warmup=100))
     """How all of them learn."""
     held_out: float = 0.1
     """Share of the prompts that is held out."""
@@ -172,10 +172,10 @@ class CandidateChoice:
     """Independent axes of all rows before sentences."""
     latents: int = 5
     """Latents of each dictionary from either end of every ranking."""
-    alike: float = 0.9
+    alike: float = 0.8
     """Cosine, or correlation of readings, from which two candidates are one."""
-    measured: int = 16
-    """Candidates that are measured by adding and by taking out; the most promising of the groups."""
+    measured: int = 24
+    """Groups that are measured, by adding their most typical member and by taking it out; the most promising ones."""
     controls: int = 5
     """Directions of each kind of control."""
     dose: float = 0.15
@@ -235,7 +235,7 @@ class AblationChoice:
     steps: int = 8
     """Points on the way from the mean row, for integrated gradients."""
     n_random: int = 20
-    """Random ablations of the same norm at every token."""
+    """Random ablations of each kind: random directions taken out alike, and others at the same norm at every token."""
     folds: int = 5
     """Of fresh probes, by trace."""
     generated: tuple[str, ...] = ("mean", "span", "leace", "gated", "latents")

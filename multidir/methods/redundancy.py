@@ -51,13 +51,23 @@ def groups(alike: FloatArray, threshold: float) -> IntArray:
     return places
 
 
-def representatives(group: IntArray, score: FloatArray) -> IntArray:
-    """The member of each group with the largest score; unknown scores come last.
+def typicality(alike: FloatArray, group: IntArray) -> FloatArray:
+    """(k,) float64: how alike each candidate is, on average, to all members of its group."""
+    same = group[:, None] == group[None, :]
+    found: FloatArray = (alike * same).sum(axis=1) / same.sum(axis=1)
+    return found
+
+
+def representatives(group: IntArray, score: FloatArray, second: FloatArray) -> IntArray:
+    """The member of each group with the largest score, of equal ones that with the larger second score.
+
+    Scores that differ by rounding only are equal; unknown ones come last.
 
     Returns:
         (number of groups,) int64 places, in the order of the groups.
     """
-    order = np.lexsort((-np.nan_to_num(score, nan=-np.inf), group))
-    _, first = np.unique(group[order], return_index=True)
-    found: IntArray = order[first]
+    first, last = (np.nan_to_num(each, nan=-np.inf) for each in (np.round(score, 9), second))
+    order = np.lexsort((-last, -first, group))
+    _, best = np.unique(group[order], return_index=True)
+    found: IntArray = order[best]
     return found

@@ -13,14 +13,16 @@ import torch
 from torch import Tensor
 
 from multidir.models.cache import KeyValues, RoomyCache, moves
+from multidir.models.device import StepRecorder
 from multidir.models.first_step import FirstStep
 from multidir.models.generation import Generation, RowError
 from multidir.models.language_model import LanguageModel
 from multidir.models.positions import PAD, Positions
-from multidir.models.prefix_attention import PrefixAttention
 from multidir.models.room import Room
+from multidir.models.row_attention import RowAttention
 from multidir.models.sampling import Sampling, choose, draws
 from multidir.models.stopping import LoopWatch
+from multidir.models.window import Window
 from multidir.records.outcome import Stop
 from multidir.records.stopping import LoopRule
 
@@ -76,16 +78,22 @@ class Batch:
         sampling: Sampling,
         loops: LoopRule,
         first_step: FirstStep,
-        attention: PrefixAttention | None = None,
+        attention: RowAttention | None = None,
+        recorder: StepRecorder | None = None,
     ) -> None:
-        """Start empty; with `attention` the cache holds what each row has beside its common prefix."""
+        """Start empty.
+
+        Args:
+            attention: then the cache holds what each row has beside its common prefix, if it has one.
+            recorder: records steps that are then replayed; it needs `attention`.
+        """
         self.lm, self.sampling, self.first_step, self.attention = lm, sampling, first_step, attention
         self.rows: list[int] = []
         """Row of every place in the batch."""
         self.prompts: list[tuple[int, ...]] = []
         self.positions = Positions()
         self.positions.fresh = False
-        self._cache = RoomyCache(lm.model)
+        self._cache = RoomyCache(lm.model, keys_by_column=attention is not None)
         self._tokens = Room(fill=PAD)
         self._loops = LoopWatch(loops, lm.device)
         self._ends = torch.tensor(lm.eos_ids, dtype=torch.long, device=lm.device)
@@ -93,12 +101,15 @@ class Batch:
         self._born: list[int] = []
         self._own: list[int] = []
         self._step = 0
+        self._recorder = recorder
+        self._window: Window | None = None
 
     def __len__(self) -> int:
         return len(self.rows)
 
     def enter(self, entrants: Sequence[Entrant]) -> None:
         """Rows that join at the end of the batch."""
+        assert self._window is None
         self._cache.enter([entrant.own for entrant in entrants])
         prompts = [torch.tensor(entrant.prompt, device=self.lm.device) for entrant in entrants]
         self._tokens.enter([(1, [ids[None, :, None]]) for ids in prompts])
@@ -132,31 +143,40 @@ class Batch:
 
     def advance(self) -> None:
         """Write one token in every row that has not ended."""
-        state = self._state
+        recorder, entered = self._recorder, self._step in self._born
+        if self._window is None and recorder is not None and recorder.works and not entered:
+            self._window = Window(self._cache, self._tokens, recorder)
+        if self._window is None:
+            self._write()
+        else:
+            self._window.advance(self._write)
+        self._step += 1
+
+    def _write(self) -> None:
+        """One step. In a window nothing but the contents of tensors may change from one to the next."""
+        state, window = self._state, self._window
         self.positions.current, self.positions.tokens = state.places, self._seen()
-        logits = self._logits()
+        state.own += 1
+        logits = self._logits(self._mask() if window is None else window.mask(state.own))
         self._meet_first(logits)
         draw = state.uniforms.gather(1, state.count[:, None].clamp(max=state.uniforms.shape[1] - 1)).squeeze(1)
         tokens = choose(logits, draw, self.sampling)
         going = state.code == _GOING
         state.count += going
-        self._tokens.append(tokens[:, None, None, None])
+        self._tokens.append(tokens[:, None, None, None], None if window is None else window.at_token)
         self._end(tokens, logits, going)
-        state.ids = tokens[:, None]
-        state.places = torch.where((state.code == _GOING)[:, None], state.places + 1, PAD)
-        self._step += 1
+        state.ids.copy_(tokens[:, None])
+        state.places.copy_(torch.where((state.code == _GOING)[:, None], state.places + 1, PAD))
 
     def _seen(self) -> Tensor:
         view = self._tokens.view
         assert view is not None
         return view[:, 0, :, 0]
 
-    def _logits(self) -> Tensor:
+    def _logits(self, mask: Tensor | None) -> Tensor:
         state = self._state
-        state.own += 1
-        mask = self._mask()
         if self.attention is not None:
-            self.attention.mask = None if mask is None else mask[:, None, None]
+            self.attention.hidden = None if mask is None else ~mask[:, None, None]
             mask = None
         logits: Tensor = self.lm.model(
             input_ids=state.ids,
@@ -185,17 +205,22 @@ class Batch:
         state, loop = self._state, self._loops.see(tokens)
         code = torch.where(state.count >= state.limit, _LENGTH, _GOING)
         code = torch.where(loop, _LOOP, code)
-        code = torch.where(torch.isin(tokens, self._ends), _EOS, code)
+        code = torch.where((tokens[:, None] == self._ends).any(1), _EOS, code)
         code = torch.where(torch.isfinite(logits.amax(-1)), code, _BROKEN)  # NaN and +inf both survive the maximum
-        state.code = torch.where(going, code, state.code)
+        state.code.copy_(torch.where(going, code, state.code))
 
     def poll(self) -> list[tuple[int, Generation]]:
-        """What has ended, by place in the batch.
+        """What has ended, by place in the batch; in a window it is looked at every few steps only.
 
         Raises:
             RowError: the logits of a row were not finite.
         """
+        if self._window is not None and not self._window.due:
+            return []
         codes = self._state.code.tolist()
+        if self._window is not None and (any(codes) or self._window.full):
+            self._window.close()
+            self._window = None
         if not any(codes):
             return []
         if _BROKEN in codes:

@@ -26,13 +26,16 @@ KeyValues = Sequence[tuple[Tensor, Tensor]]
 class RoomyLayer(DynamicLayer):  # type: ignore[no-untyped-call]
     """Keys and values of one block, (b, heads, t, width of a head), in rooms of their own."""
 
-    def __init__(self, spare: int = SPARE) -> None:
+    def __init__(self, spare: int = SPARE, by_column: bool = False) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self.rooms = Room(spare=spare), Room(spare=spare)
+        self.at: Tensor | None = None
+        """(1,) where the next token is written, while only the device knows."""
+        self.rooms = Room(spare=spare, by_column=by_column), Room(spare=spare)
 
     def update(self, key_states: Tensor, value_states: Tensor, *_args: Any, **_kwargs: Any) -> tuple[Tensor, Tensor]:
         """Append the new tokens and return all."""
-        self.keys, self.values = self.rooms[0].append(key_states), self.rooms[1].append(value_states)
+        keys, values = self.rooms
+        self.keys, self.values = keys.append(key_states, self.at), values.append(value_states, self.at)
         self.is_initialized = True
         return self.keys, self.values
 
@@ -47,9 +50,12 @@ class RoomyCache(DynamicCache):
 
     layers: list[Any]
 
-    def __init__(self, model: PreTrainedModel, spare: int = SPARE) -> None:
+    def __init__(self, model: PreTrainedModel, spare: int = SPARE, keys_by_column: bool = False) -> None:
         """Make an empty cache for this model.
 
+        Args:
+            spare: least number of columns to make room for at a time.
+            keys_by_column: lay keys out as a product with one query reads them fastest.
         Raises:
             ModelError: the model has blocks that remember in another way than by keys and values.
         """
@@ -62,13 +68,34 @@ class RoomyCache(DynamicCache):
                 f"{type(model).__name__} has blocks whose memory is not keys and values ({', '.join(sorted(odd))}); "
                 "generation in batches is made for attention only"
             )
-        self.layers = [each if isinstance(each, DummyLayer) else RoomyLayer(spare) for each in self.layers]
+        self.layers = [
+            each if isinstance(each, DummyLayer) else RoomyLayer(spare, keys_by_column) for each in self.layers
+        ]
         self.rooms = [room for each in self.layers if isinstance(each, RoomyLayer) for room in each.rooms]
 
     @property
     def columns(self) -> int:
         """Tokens of the longest row."""
         return self.rooms[0].columns
+
+    def reserve(self, columns: int) -> int:
+        """As `Room.reserve`."""
+        return min(room.reserve(columns) for room in self.rooms)
+
+    def write_at(self, at: Tensor) -> None:
+        """From now on write tokens at this place (1,) of what is reserved."""
+        for each in self.layers:
+            if isinstance(each, RoomyLayer):
+                each.at = at
+
+    def took(self, columns: int) -> None:
+        """Count what was written in this way, and go on at the right end."""
+        for each in self.layers:
+            if isinstance(each, RoomyLayer):
+                each.at = None
+        for room in self.rooms:
+            room.took(columns)
+        self._show()
 
     def enter(self, rows: Sequence[Sequence[KeyValues]]) -> None:
         """Add rows at the end of the batch.

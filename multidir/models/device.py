@@ -1,8 +1,9 @@
-"""What a GPU can do beside computing: send rows home on a stream of their own, and run compiled blocks."""
+"""What a GPU can do beside computing: send rows home on a stream of their own, run compiled blocks, replay a step."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -10,6 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from multidir.models.blocks import decoder_blocks
+
+log = logging.getLogger(__name__)
 
 
 class Drain:
@@ -59,3 +62,51 @@ def compiled_blocks(model: nn.Module, upto_layer: int, backend: str = "inductor"
     finally:
         for block in blocks:
             del block.forward  # the method of the class shows again
+
+
+class StepRecorder:
+    """Records a step in which nothing but the contents of tensors changes, as a CUDA graph: replayed in one launch."""
+
+    def __init__(self, device: torch.device) -> None:
+        new_stream: Any = torch.cuda.Stream
+        self.works = True
+        """False once a step could not be recorded."""
+        self.device, self._stream, self._pool = device, new_stream(device), torch.cuda.graph_pool_handle()
+        self._graph: torch.cuda.CUDAGraph | None = None
+
+    def warm_up(self, step: Callable[[], None]) -> None:
+        """Run it on the stream on which it will be recorded, so that libraries make what they make only once."""
+        with self._aside():
+            step()
+
+    def record(self, step: Callable[[], None]) -> Callable[[], None]:
+        """What replays it, while its tensors live; recording itself runs nothing. The step itself if it cannot be."""
+        try:
+            graph = torch.cuda.CUDAGraph()
+            with self._aside():
+                graph.capture_begin(pool=self._pool, capture_error_mode="thread_local")
+                try:
+                    step()
+                finally:
+                    graph.capture_end()
+        except RuntimeError as error:
+            log.warning("cannot record a step (%s); all are run anew, which is slower", error.__context__ or error)
+            self.works = False
+            return step
+        self._graph = graph  # the one before has kept their common memory until now
+        return graph.replay
+
+    @contextmanager
+    def _aside(self) -> Iterator[None]:
+        current = torch.cuda.current_stream(self.device)
+        self._stream.wait_stream(current)
+        try:
+            with torch.cuda.stream(self._stream):
+                yield
+        finally:
+            current.wait_stream(self._stream)
+
+
+def step_recorder(device: torch.device) -> StepRecorder | None:
+    """Where steps can be recorded, what records them."""
+    return StepRecorder(device) if device.type == "cuda" else None

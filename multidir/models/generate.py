@@ -17,11 +17,14 @@ import torch
 from multidir.errors import ConfigError, ModelError
 from multidir.models.batch import Batch, Entrant
 from multidir.models.capture import check_sequences
+from multidir.models.device import step_recorder
 from multidir.models.first_step import FirstStep
 from multidir.models.generation import Edits, Generation, RowError
 from multidir.models.language_model import LanguageModel
 from multidir.models.memory import is_out_of_memory, release, rows_that_fit
+from multidir.models.packed_linear import PackedLinears
 from multidir.models.prefixes import Prefixes
+from multidir.models.row_attention import is_plain
 from multidir.models.sampling import Sampling
 from multidir.models.sharing import Group, Job, count_prompt, fill, plan, start_again
 from multidir.records.stopping import NO_LOOPS, LoopRule
@@ -43,9 +46,10 @@ def generate(
     rows: int | None = None,
     loops: LoopRule = NO_LOOPS,
     share: bool = True,
+    replay: bool = True,
 ) -> list[Generation]:
     """As `stream`, in the order of the prompts."""
-    found = dict(stream(lm, prompts, seeds, sampling, edits, rows, loops, share))
+    found = dict(stream(lm, prompts, seeds, sampling, edits, rows, loops, share, replay=replay))
     return [found[index] for index in range(len(prompts))]
 
 
@@ -60,6 +64,7 @@ def stream(
     share: bool = True,
     references: Mapping[int, int] | None = None,
     limits: Mapping[int, int] | None = None,
+    replay: bool = True,
 ) -> Iterator[tuple[int, Generation]]:
     """Continue every prompt and yield each as it ends.
 
@@ -72,6 +77,7 @@ def stream(
         share: False to run every prompt for every row, for comparison.
         references: row -> the row from which the KL divergence of its first step is measured; an earlier one.
         limits: row -> most tokens it may write, where that is fewer than for all.
+        replay: False to run every step anew on a GPU too, for comparison.
     Yields:
         Index of the prompt, and what was written. The receipts of its edits are complete by then.
     Raises:
@@ -88,7 +94,8 @@ def stream(
         )
     check_sequences(lm, prompts, sampling.max_new_tokens)
     chosen = [tuple(int(token) for token in prompt) for prompt in prompts]
-    engine = _Engine(lm, plan(chosen, edits, share), seeds, sampling, edits, loops, references or {}, limits or {})
+    groups = plan(chosen, edits, share)
+    engine = _Engine(lm, groups, seeds, sampling, edits, loops, references or {}, limits or {}, replay)
     return engine.run(rows)
 
 
@@ -104,16 +111,21 @@ class _Engine:
     loops: LoopRule
     references: Mapping[int, int]
     limits: Mapping[int, int]
+    replay: bool
 
     def __post_init__(self) -> None:
-        self.first_step, self.prefixes = FirstStep(self.references), Prefixes(self.lm, self.groups)
+        replayed = self.replay and is_plain(self.lm.model) and all(edit.replayable for edit in self.edits)
+        self.recorder = step_recorder(self.lm.device) if replayed else None
+        self.first_step = FirstStep(self.references)
+        self.prefixes = Prefixes(self.lm, self.groups, self.recorder is not None)
+        self.linears = PackedLinears(self.lm.model)
         self.waiting = deque(Job(row, g, state) for g in self.groups for state in g.states for row in state.rows)
         self.running: dict[int, Job] = {}
         self.decoding, self.hooked = ExitStack(), False
         self.batch = self._empty_batch()
 
     def _empty_batch(self) -> Batch:
-        return Batch(self.lm, self.sampling, self.loops, self.first_step, self.prefixes.attention)
+        return Batch(self.lm, self.sampling, self.loops, self.first_step, self.prefixes.attention, self.recorder)
 
     def run(self, rows: int | None) -> Iterator[tuple[int, Generation]]:
         """Everything that waits, at most `rows` rows at a time."""
@@ -151,7 +163,8 @@ class _Engine:
     def _admit(self, jobs: Sequence[Job]) -> None:
         """Let rows in: what is missing of their prompts is run first, with the edits of the batch unhooked."""
         self.running |= {job.row: job for job in jobs}
-        fill(self.lm, jobs, self.edits)
+        with self.linears.used():
+            fill(self.lm, jobs, self.edits)
         self.batch.enter([self._entrant(job) for job in jobs])
         self._assign()  # takes over the prefixes before their groups let them go
         for job in jobs:
@@ -168,6 +181,7 @@ class _Engine:
     def _hook(self) -> None:
         self.hooked, self.decoding = True, ExitStack()
         self.decoding.enter_context(self.prefixes.used())
+        self.decoding.enter_context(self.linears.used())
         rows, counts = self.batch.rows, [len(prompt) for prompt in self.batch.prompts]
         for edit in self.edits:
             self.decoding.enter_context(edit.attach(self.lm, self.batch.positions, rows, counts))

@@ -52,6 +52,8 @@ class Edits(Protocol):
     """(b,) receipt: token positions edited so far, per row."""
     edit_norm_sum: FloatArray
     """(b,) float64 receipt: sum of the norms of those edits, per row."""
+    replayable: bool
+    """Whether a step's edits depend on nothing but what tensors on the device hold."""
 
     def __len__(self) -> int:
         """Number of rows they are for."""

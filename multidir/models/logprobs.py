@@ -10,6 +10,7 @@ from torch import Tensor
 from multidir.models.capture import check_sequences, length_batches, right_padded
 from multidir.models.generation import Generation
 from multidir.models.language_model import LanguageModel
+from multidir.models.packed_linear import PackedLinears
 
 LOGITS = 1 << 26
 """Most logits held at once: 256 MiB in float32."""
@@ -46,9 +47,10 @@ def mean_logprobs(lm: LanguageModel, generations: Sequence[Generation], batch_to
     lengths = [len(ids) for ids in texts]
     found: list[float | None] = [None] * len(texts)
     some = [i for i, g in enumerate(generations) if 0 < g.n_prompt < len(g.token_ids)]
-    for batch in length_batches(lengths, some, max(1, min(batch_tokens, LOGITS // lm.vocab_size))):
-        for index, scores in zip(batch, _scores(lm, [generations[index] for index in batch]), strict=True):
-            found[index] = float(scores.double().mean())
+    with PackedLinears(lm.model).used():
+        for batch in length_batches(lengths, some, max(1, min(batch_tokens, LOGITS // lm.vocab_size))):
+            for index, scores in zip(batch, _scores(lm, [generations[index] for index in batch]), strict=True):
+                found[index] = float(scores.double().mean())
     return found
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from multidir.models.cache import KeyValues
 from multidir.models.language_model import LanguageModel
-from multidir.models.prefix_attention import PrefixAttention, can_share
+from multidir.models.row_attention import RowAttention, is_plain
 from multidir.models.sharing import Group, Job, State
 
 WORTH = 64
@@ -24,32 +24,34 @@ WORTH = 64
 class Prefixes:
     """The common prefixes of the rows in a batch."""
 
-    def __init__(self, lm: LanguageModel, groups: Sequence[Group]) -> None:
-        """Decide once for all rows of a run."""
+    def __init__(self, lm: LanguageModel, groups: Sequence[Group], replayed: bool = False) -> None:
+        """Decide once for all rows of a run; steps that are replayed need the attention of our own."""
         self._lm = lm
         rows = sum(len(state.rows) for group in groups for state in group.states)
         saved = sum(max(_saved(group)) for group in groups)
-        worth = rows > 0 and saved >= WORTH * rows and can_share(lm.model)
-        self.attention = PrefixAttention() if worth else None
+        self._shared = rows > 0 and saved >= WORTH * rows and is_plain(lm.model)
+        # On a CPU it is faster than the attention of torch also where nothing is shared.
+        own = (replayed or lm.device.type == "cpu") and is_plain(lm.model)
+        self.attention = RowAttention() if self._shared or own else None
         self.longest_own = max((self._n_own(group) for group in groups), default=0)
         self._held: dict[int, KeyValues] = {}
 
     def _n_own(self, group: Group) -> int:
         """Tokens of a prompt that every row keeps for itself."""
-        if self.attention is None:
+        if not self._shared:
             return group.filled
         return 0 if _by_state(group) else group.filled - group.shared
 
     def own(self, job: Job) -> tuple[tuple[KeyValues, ...], int]:
         """What a row brings into the cache, and how many tokens that is."""
         n_own = self._n_own(job.group)
-        if self.attention is None:
+        if not self._shared:
             return _stretches(job), n_own
         return _stretches(job)[-1:] if n_own else (), n_own
 
     def assign(self, jobs: Sequence[Job]) -> None:
         """Say which rows the batch has now, in order; prefixes are let go once most of them are not used any more."""
-        if self.attention is None:
+        if self.attention is None or not self._shared:
             return
         used = {id(_owner(job)): job for job in jobs}
         if not used.keys() <= self._held.keys() or len(self._held) > 2 * len(used):

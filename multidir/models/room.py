@@ -17,14 +17,15 @@ SPARE = 64
 class Room:
     """Rows (b, heads, t, width): a view into a larger tensor."""
 
-    def __init__(self, fill: int = 0, spare: int = SPARE) -> None:
+    def __init__(self, fill: int = 0, spare: int = SPARE, by_column: bool = False) -> None:
         """Start with no rows.
 
         Args:
             fill: what stands in the padding.
             spare: least number of columns to make room for at a time.
+            by_column: let neighbouring columns lie beside each other in memory, not neighbouring channels.
         """
-        self.fill, self.spare = fill, spare
+        self.fill, self.spare, self.by_column = fill, spare, by_column
         self.rows = self._start = self._end = 0
         self._room: Tensor | None = None
 
@@ -38,13 +39,31 @@ class Room:
         """(b, heads, t, width), or None while nothing was ever put in."""
         return None if self._room is None else self._room[: self.rows, :, self._start : self._end]
 
-    def append(self, new: Tensor) -> Tensor:
-        """Write new columns (b, heads, t, width) at the right end of every row; the view of all."""
+    def append(self, new: Tensor, at: Tensor | None = None) -> Tensor:
+        """Write new columns (b, heads, t, width) at the right end of every row; the view of all.
+
+        Args:
+            at: (t,) their places in the view, where only the device knows them: columns that are reserved. The
+                view then has all of these, and keeps its shape and address; `took` counts them afterwards.
+        """
         self.rows, count = new.shape[0], new.shape[2]
+        if at is not None:
+            assert self._room is not None
+            return self._room[: self.rows, :, self._start :].index_copy_(2, at, new)
         room = self._with_room_for(new, self.rows, self.columns, count)
         room[: self.rows, :, self._end : self._end + count] = new
         self._end += count
         return room[: self.rows, :, self._start : self._end]
+
+    def reserve(self, columns: int) -> int:
+        """How many columns can be written at the right end without moving anything: at least as many as asked for."""
+        view = self.view
+        assert view is not None
+        return self._with_room_for(view, self.rows, self.columns, columns).shape[2] - self._end
+
+    def took(self, columns: int) -> None:
+        """Count columns that were written at places of their own."""
+        self._end += columns
 
     def enter(self, runs: Sequence[tuple[int, Sequence[Tensor]]]) -> None:
         """Add rows below those that are there, aligned at the right end.
@@ -63,7 +82,8 @@ class Room:
         for count, parts in runs:
             rows = room[first : first + count]
             column = self._end - sum(part.shape[1] for part in parts)
-            rows[:, :, :column] = self.fill
+            if column:
+                rows[:, :, :column] = self.fill
             for part in parts:
                 rows[:, :, column : column + part.shape[1]] = part
                 column += part.shape[1]
@@ -85,8 +105,7 @@ class Room:
         room, old = self._room, self.view
         old = None if old is None else old[:old_rows]
         if room is None or rows > room.shape[0] or columns > self._end or self._end + more > room.shape[2]:
-            shape = (rows, like.shape[1], columns + max(more, self.spare), like.shape[3])
-            room = torch.full(shape, self.fill, dtype=like.dtype, device=like.device)
+            room = self._made(like, rows, columns + max(more, self.spare))
             if old is not None:
                 room[: old.shape[0], :, columns - old.shape[2] : columns] = old
             self._room, self._start, self._end = room, 0, columns
@@ -94,3 +113,9 @@ class Room:
             room[:old_rows, :, self._end - columns : self._start] = self.fill
             self._start = self._end - columns
         return room
+
+    def _made(self, like: Tensor, rows: int, columns: int) -> Tensor:
+        _, heads, _, width = like.shape
+        shape = (rows, heads, width, columns) if self.by_column else (rows, heads, columns, width)
+        made = torch.full(shape, self.fill, dtype=like.dtype, device=like.device)
+        return made.transpose(2, 3) if self.by_column else made

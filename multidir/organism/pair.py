@@ -88,9 +88,16 @@ def make_base(
 
 
 def make_reasoning(
-    worlds: Sequence[World], rule: Rule, traces: int, how: training.Optimisation, seed: int, base: Path, folder: Path
+    worlds: Sequence[World],
+    rule: Rule,
+    traces: int,
+    how: training.Optimisation,
+    seed: int,
+    base: Path,
+    folder: Path,
+    top_p: float,
 ) -> None:
-    """Fine-tunes the base model in `base` on traces that follow the rule and writes `folder`."""
+    """Fine-tunes the base model in `base` on traces that follow the rule and writes `folder`, sampled with `top_p`."""
     from tokenizers import Tokenizer
     from transformers import AutoTokenizer, LlamaForCausalLM
 
@@ -106,6 +113,7 @@ def make_reasoning(
     checkpoint = folder / "training.safetensors"
     training.fit(model, encoded, how, seed, checkpoint, Planting())
     wrapped.save_pretrained(folder)
+    model.generation_config.top_p = top_p
     model.save_pretrained(folder)
     tokenizer.save_special_map(tokenizer.special_map(plain, corpus.SECTION), folder)
     checkpoint.unlink()

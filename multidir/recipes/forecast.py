@@ -129,7 +129,7 @@ def _prompts(name: str, s: Any, _: Inputs, __: Scene) -> Estimate:
         categories = len({prompt.category for prompt in read_prompts(s.prompts)})
     except ConfigError:
         categories = CATEGORIES
-    counts = {"derive": s.derive, "search": s.search, "confirm": s.confirm}
+    counts = {"derive": s.derive, "calibrate": s.calibrate, "search": s.search, "confirm": s.confirm}
     facts = Facts(prompts={split: n * categories for split, n in counts.items()})
     return Row(name, texts=sum(facts.prompts.values())), facts
 
@@ -169,7 +169,7 @@ def _activations(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
         return Row(name, texts=traces.texts, read=read, gpu=None), facts
     blocks = 1 + max(int(site.lstrip("L").split(".")[0]) for site in s.sites)
     seconds = budget.capture_seconds(scene.shape, scene.machine, tokens, traces.tokens, blocks, sites)
-    disk = scene.roles * budget.activation_bytes(scene.shape, tokens, sites)
+    disk = scene.roles * budget.activation_bytes(scene.shape, tokens, sites, s.store_dtype)
     return Row(name, texts=traces.texts, read=read, disk=disk, gpu=scene.roles * seconds), facts
 
 
@@ -200,7 +200,7 @@ def _ablation(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
 
 def _combination(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
     """The protocol's cells and its controls on both models; at most this where fixed texts are read, not written."""
-    cells = scene.roles * len(protocol(max(2, len(s.names)), flips=True, n_random=s.size.n_random).doses)
+    cells = scene.roles * len(protocol(len(s.names) or s.k or 2, flips=True, n_random=s.size.n_random).doses)
     texts = cells * (s.size.problems or inputs["prompts"].prompts[s.split])
     texts *= s.size.rollouts if s.size.outcome == "rollouts" else 1
     read, written = texts * scene.habits.prompt_tokens, texts * s.max_new_tokens

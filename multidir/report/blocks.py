@@ -179,13 +179,13 @@ class ShadedBlock:
         """Neighbouring tokens of one level and place as one stretch.
 
         Args:
-            tokens: in order, with columns text, z (standard deviations), labelled and before (bool).
+            tokens: in order, with columns text, z (standard deviations, nan is not shaded), labelled and before (bool).
             title: above the text.
         """
         shades: list[Shade] = []
         columns = (tokens[name] for name in ("text", "z", "labelled", "before"))
         for text, z, labelled, before in zip(*columns, strict=True):
-            level = max(-4, min(4, int(2 * z)))
+            level = 0 if pd.isna(z) else max(-4, min(4, int(2 * z)))
             found = Shade(visible(str(text)), level, "labelled" if labelled else "before" if before else "")
             if shades and shades[-1][1:] == found[1:]:
                 found = found._replace(text=shades.pop().text + found.text)

@@ -27,6 +27,7 @@ REGIONS = (
     ("threshold\npooling", -9.0, -0.3, 0.8, 1.2),
     ("norm\nonly", 0.1, 9.0, 0.35, 0.65),
     ("independent\ncauses", -0.3, 0.1, 0.0, 0.8),
+    ("independent\ncauses", -0.3, 0.1, 1.2, 9.0),
     ("redundant", -9.0, -0.3, 0.0, 0.8),
     ("antagonism", -9.0, -0.1, -9.0, 0.0),
 )
@@ -129,7 +130,7 @@ def _region(axes: Axes, name: str, left: float, right: float, low: float, high: 
     axes.plot([left, right, right, left, left], [low, low, high, high, low], color=GRID.light, linewidth=0.8, zorder=1)
     # names stand at the outer edge of their region, where points are rarer
     x, shift, across = (right, -4, "right") if left > 0 else (left, 4, "left")
-    y, rise, along = (low, 3, "bottom") if name.startswith("independent") else (high, -3, "top")
+    y, rise, along = (low, 3, "bottom") if name.startswith("independent") and low < 1 else (high, -3, "top")
     draw.write(axes, name, (x, y), MUTED, (shift, rise), f"{across} {along}", size)
 
 
@@ -177,7 +178,7 @@ def _isobole_lines(axes: Axes, narrow: bool) -> None:
     axes.fill_between(t, 0, 1 - t, color=PAIR.light, alpha=0.08, linewidth=0, zorder=0)
     axes.fill_between([0, 1, EDGE], [1, 0, 0], EDGE, color=SHADE.light, linewidth=0, zorder=0)
     size = 6.5 if narrow else 8.0
-    draw.write(axes, "less is needed:\nsynergy", (0.03, 0.03), PAIR, (0, 0), "left bottom", size)
+    draw.write(axes, "less is needed:\nsynergy", (0.36, 0.03), PAIR, (0, 0), "left bottom", size)
     for place, name in (((0.2, 0.8), "doses add"), ((0.5, 0.866), "norms add"), ((0.5, 1.0), "better one alone")):
         draw.write(axes, name, place, MUTED, (3, 2), "left bottom", size)
 

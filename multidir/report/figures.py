@@ -28,6 +28,7 @@ from multidir.report.power_figures import power_curves
 from multidir.report.probe_figures import early_warning, probe_bars, probe_grid
 from multidir.report.reasoner_figures import reasoner_loss
 from multidir.report.sae_figures import latent_density, model_share, sparsity_frontier, training_curves
+from multidir.report.standing_figures import pushes_by_standing
 from multidir.report.store_figures import channel_sizes, token_norms
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "projection_histogram",
     "projection_profile",
     "projection_separation",
+    "pushes_by_standing",
     "random_spread",
     "rank_agreement",
     "rates_by_cause",

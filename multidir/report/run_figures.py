@@ -80,6 +80,7 @@ FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
     "analysis/layers": (("cells.csv", figures.layer_curves),),
     "analysis/combination": (
         ("pairs.csv", figures.joint_plane),
+        ("strata.csv", figures.pushes_by_standing),
         ("ladders.csv", figures.equivalent_doses),
         ("pairs.csv", figures.interaction_matrix),
         ("pairs.csv", figures.isoboles),

@@ -42,6 +42,9 @@ FIGURES_SHOWN = 3
 
 TABLES = {
     "pairs": "Every pair, on every scale",
+    "strata": "Every pair, by what stands in the text already",
+    "screen": "Pairs and triples in the sentence after fixed texts",
+    "calibration": "How doses were found",
     "controls": "What each control said",
     "groups": "Interactions by model and category",
     "moebius": "Log-odds of every set of directions, by index",
@@ -164,7 +167,7 @@ def _shaded_traces(path: Path) -> list[Block]:
     """Traces shaded by the projection of their tokens, one per model and trace."""
     if not (path / "shaded.csv").is_file():
         return []
-    table = pd.read_csv(path / "shaded.csv", keep_default_na=False)
+    table = pd.read_csv(path / "shaded.csv", keep_default_na=False, na_values={"z": [""]})  # a token may write `NA`
     shown = [
         ShadedBlock.of(some, f"Trace {trace}, projection on the {role}-derived direction")
         for (trace, role), some in table.groupby(["trace", "role"], sort=False)

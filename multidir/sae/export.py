@@ -70,17 +70,23 @@ def finished(trained: Dictionary, scale: Tensor, rows: Tensor, k: float) -> Dict
         raise DesignError("a topk dictionary selects by activations in one unit, so its channels share one scale")
     scale = scale.to(trained.enc)
     if trained.activation == "jumprelu":
+        trained = _folded(trained, torch.ones_like(scale))  # one shift for all thresholds wants them in one unit
         trained = calibrated(trained, rows.to(trained.enc) * scale, k)
-    scale = scale.double()
-    dec = trained.dec.double() / scale
+    return _folded(trained, scale)
+
+
+def _folded(dictionary: Dictionary, scale: Tensor) -> Dictionary:
+    """The same for rows that are not multiplied by the scale yet, with decoder rows of length 1."""
+    scale, threshold = scale.double(), dictionary.threshold
+    dec = dictionary.dec.double() / scale
     lengths = dec.norm(dim=1)
     return replace(
-        trained,
-        enc=_stored(trained.enc.double() * scale[:, None] * lengths),
-        enc_bias=_stored(trained.enc_bias.double() * lengths),
+        dictionary,
+        enc=_stored(dictionary.enc.double() * scale[:, None] * lengths),
+        enc_bias=_stored(dictionary.enc_bias.double() * lengths),
         dec=_stored(dec / lengths[:, None]),
-        dec_bias=_stored(trained.dec_bias.double() / scale),
-        threshold=None if trained.threshold is None else _stored(trained.threshold.double() * lengths),
+        dec_bias=_stored(dictionary.dec_bias.double() / scale),
+        threshold=None if threshold is None else _stored(threshold.double() * lengths),
     )
 
 

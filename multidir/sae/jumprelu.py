@@ -1,7 +1,10 @@
 """JumpReLU: a threshold of its own for every latent, learned through a window around it.
 
     a_j = pre_j if pre_j > threshold_j, else 0
-    loss = |error|^2 + sparsity * 2 / k * (L0 - k)^2          L0 per token; the quadratic form holds it at k
+    loss = |error|^2 + l0_weight * 2 / k * (L0 - k)^2         L0 per token; the quadratic form holds it at k
+
+That is one of the losses of SAELens, and from the same weights both come to the same weights: here and there nothing
+holds decoder rows at a length, since a loss on counts rewards none. They get length 1 when the dictionary is saved.
 
 The step has no derivative by its threshold; within half a bandwidth of the threshold a rectangle stands in for it.
 So a batch's gradient needs active latents and those in the window just below their threshold, and no others.
@@ -42,7 +45,7 @@ def _part(work: Work, near: Active) -> Found:
     error = reconstruct(work, near)
     loss, up = mean_square(work, error)
     l0 = _rows_of(near, on, len(error))
-    weight, k = work.training.sparsity * work.warm, work.k
+    weight, k = work.training.l0_weight * work.warm, work.k
     per_latent = weight * 4 / k * (l0 - k) / work.batch
     products = near.products(up, work.weights.dec)
     felt = (near.per_latent(threshold) * products).add_(near.per_row(per_latent)).mul_(window)

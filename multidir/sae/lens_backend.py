@@ -27,7 +27,7 @@ def train_with_saelens(spec: DictionarySpec, training: Training, batches: Iterat
 
     Args:
         spec: what it is to be.
-        training: steps, batch, learning rate, warm-ups and sparsity are taken from here.
+        training: steps, batch, learning rate, warm-ups and the weight of a sparsity loss are taken from here.
         batches: scaled rows, full batches, enough of them.
         facts: metadata.
 
@@ -59,13 +59,13 @@ def train_with_saelens(spec: DictionarySpec, training: Training, batches: Iterat
 
 def _settings(spec: DictionarySpec, training: Training) -> dict[str, Any]:
     if spec.architecture == "standard":
-        return {"l1_coefficient": training.sparsity, "l1_warm_up_steps": training.sparsity_warmup}
+        return {"l1_coefficient": training.l1_weight, "l1_warm_up_steps": training.sparsity_warmup}
     if spec.architecture == "jumprelu":
         return {
             "jumprelu_bandwidth": training.bandwidth,
             "jumprelu_sparsity_loss_mode": "quadratic",
             "target_l0": float(spec.k),
-            "l0_coefficient": training.sparsity,
+            "l0_coefficient": training.l0_weight,
             "l0_warm_up_steps": training.sparsity_warmup,
         }
     return {"k": spec.k} | ({"matryoshka_widths": list(spec.levels)} if spec.nested else {})

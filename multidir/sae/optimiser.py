@@ -1,4 +1,4 @@
-"""Adam in one fused pass, with a clipped gradient and decoder rows kept at length 1; its state as plain tensors."""
+"""Adam in one fused pass, with a clipped gradient and decoder rows held at length 1; its state as plain tensors."""
 
 from __future__ import annotations
 
@@ -24,7 +24,8 @@ class Optimiser:
         """One update: average over processes, project, clip, move, renormalise, keep thresholds positive."""
         grads = [value.grad for value in self.weights.named().values() if value.grad is not None]
         group.average(grads)
-        self.weights.project()
+        if self.weights.unit:
+            self.weights.project()
         norms = torch.stack([grad.norm() for grad in grads])
         shrink = (self.clip / norms.norm().clamp_min(1e-12)).clamp_max(1.0)
         if grads[0].is_cuda or shrink < 1:  # on a GPU multiplying costs less than waiting for the answer
@@ -32,7 +33,8 @@ class Optimiser:
         for part in self._adam.param_groups:
             part["lr"] = lr
         self._adam.step()
-        self.weights.normalise()
+        if self.weights.unit:
+            self.weights.normalise()
         if self.weights.threshold is not None:
             self.weights.threshold.clamp_min_(0.0)
 

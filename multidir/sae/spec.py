@@ -73,8 +73,10 @@ class Training:
     """Share of the steps, at the end, over which the learning rate falls linearly to zero."""
     sparsity_warmup: int = 0
     """Steps over which sparsity sets in: k falls from four times its value, a sparsity loss rises from zero."""
-    sparsity: float = 1.0
-    """Weight of the sparsity loss of `standard` (per unit of activation) and `jumprelu` (see there)."""
+    l1_weight: float = 1.0
+    """Weight of the loss that makes `standard` sparse, on the sum of activations."""
+    l0_weight: float = 1.0
+    """Weight of the loss that brings `jumprelu` to k active latents; the loss is 2 k where 2 k are active."""
     clip: float = 1.0
     """Largest norm of the gradient."""
     aux: float = 1 / 32

@@ -1,6 +1,6 @@
 """Standard: a ReLU, and a loss on the sum of activations.
 
-    loss = |error|^2 + sparsity * sum_j a_j          (decoder rows have length 1, so this is the weighted L1 norm)
+    loss = |error|^2 + l1_weight * sum_j a_j         (decoder rows have length 1, so this is the weighted L1 norm)
 
 Source: Bricken et al., Towards monosemanticity (Transformer Circuits, 2023).
 """
@@ -23,7 +23,7 @@ def _part(work: Work, positive: Active) -> Found:
     active = rectified(work, positive)
     error = reconstruct(work, active)
     loss, up = mean_square(work, error)
-    weight = work.training.sparsity * work.warm / work.batch
+    weight = work.training.l1_weight * work.warm / work.batch
     slopes = active.products(up, work.weights.dec).add_(weight).mul_(active.values > 0)
     add_gradients(work, active, up, slopes)
     return Found.of(loss + weight * active.values.sum(), error, active)

@@ -1,4 +1,4 @@
-"""The parameters of a dictionary while it is trained: float32 master weights, decoder rows of length 1.
+"""The parameters of a dictionary while it is trained: float32 master weights, decoder rows mostly held at length 1.
 
 Both matrices are (f, d), a latent a row, so that the gradient of an active latent is one contiguous row; the
 SAELens folder stores the encoder transposed.
@@ -25,7 +25,7 @@ class Weights:
     enc_bias: Tensor
     """(f,)"""
     dec: Tensor
-    """(f, d), rows of length 1."""
+    """(f, d), rows of length 1 where they are `unit`."""
     dec_bias: Tensor
     """(d,)"""
     threshold: Tensor | None = None
@@ -34,6 +34,15 @@ class Weights:
     def named(self) -> dict[str, Tensor]:
         """Those that are there, by name."""
         return {name: value for name, value in vars(self).items() if value is not None}
+
+    @property
+    def unit(self) -> bool:
+        """Whether decoder rows are held at length 1: wherever a loss or a selection looks at activations.
+
+        Not where thresholds are learned. That loss counts latents, so that no row gains by growing; held rows come to
+        k active latents more slowly and leave more of them dead.
+        """
+        return self.threshold is None
 
     @torch.no_grad()
     def normalise(self) -> None:

@@ -60,8 +60,10 @@ class RowEdits:
             raise ConfigError(f"edits at {site}: {rows} rows, but {len(seeds)} seeds")
         self.scopes = frozenset(scope for term in self.terms for scope in term.used_scopes())
         """Of the rows to which something is done."""
+        self.replayable = not any(scope.conditional for scope in self.scopes)
+        """True when what is done depends on positions alone, all of it on the device."""
         alone = len(self.terms) == 1 and isinstance(self.terms[0].operator, Add)
-        self.plain = alone and not any(scope.conditional for scope in self.scopes)
+        self.plain = alone and self.replayable
         """True when all that is done is one addition per row, at positions that are known beforehand."""
         if text is None and any(scope.by_tokens for scope in self.scopes):
             raise ConfigError(f"edits at {site}: a scope depends on what tokens write; give the tokenizer's text")

@@ -19,6 +19,7 @@ from multidir.models.cache import KeyValues
 from multidir.models.forced import Context, asked_logits, check_contexts, forced_batches
 from multidir.models.language_model import LanguageModel
 from multidir.models.logprobs import kl_divergence, log_odds
+from multidir.models.packed_linear import PackedLinears
 from multidir.models.prefill import Piece
 from multidir.progress import progress
 from multidir.records.site import Site
@@ -91,7 +92,7 @@ def teacher_forced(
     found = [Forced(np.full(size, np.nan), np.full(size, np.nan)) for size in sizes]
     pieces, at = [context.piece() for context in contexts], [context.at for context in contexts]
     bar = progress(len(contexts), f"{len(conditions)} conditions in written texts", "text")
-    with torch.inference_mode(), bar:
+    with torch.inference_mode(), PackedLinears(lm.model).used(), bar:
         for group in forced_batches(lm, pieces, at, batch_tokens):
             cache, logits = asked_logits(lm, [pieces[i] for i in group], [at[i] for i in group], ())
             parts = torch.split(logits, [len(at[i]) for i in group])

@@ -57,8 +57,9 @@ class LiveRowEdits:
         self._terms = [term for term in terms if not term.idle]
 
     def _start_count(self) -> None:
-        self._edited = torch.zeros(len(self._rows), dtype=torch.long, device=self._device)
-        self._norms = torch.zeros(len(self._rows), dtype=torch.float64, device=self._device)
+        with torch.inference_mode(False):  # added to in place, whatever mode a pass runs in
+            self._edited = torch.zeros(len(self._rows), dtype=torch.long, device=self._device)
+            self._norms = torch.zeros(len(self._rows), dtype=torch.float64, device=self._device)
 
     def hooks(self) -> list[tuple[Site, ResidualFn]]:
         """What to call where: gates that read at earlier sites, then the edit."""
@@ -73,7 +74,7 @@ class LiveRowEdits:
         if self._edits.plain:
             (term,) = self._terms
             inside = term.inside(places)
-            self._edited = self._edited + self._per_row(inside)
+            self._edited += self._per_row(inside)
             return torch.where(inside[..., None], term.operator(hidden, at), hidden)
         arrived = x = hidden.to(self._dtype)
         touched = torch.zeros_like(places, dtype=torch.bool)
@@ -81,8 +82,8 @@ class LiveRowEdits:
             inside = self._inside(term, places, arrived)
             x = torch.where(inside[..., None], term.operator(x, at), x)
             touched |= inside
-        self._edited = self._edited + self._per_row(touched)
-        self._norms = self._norms + self._per_row(torch.where(touched, (x - arrived).detach().norm(dim=-1), 0).double())
+        self._edited += self._per_row(touched)
+        self._norms += self._per_row(torch.where(touched, (x - arrived).detach().norm(dim=-1), 0).double())
         return torch.where(touched[..., None], x.to(hidden.dtype), hidden)
 
     def _inside(self, term: LiveTerm, places: Tensor, arrived: Tensor) -> Tensor:

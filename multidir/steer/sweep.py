@@ -74,6 +74,7 @@ def sweep(
     skip: Collection[Cell] = frozenset(),
     loops: LoopRule = NO_LOOPS,
     share: bool = True,
+    replay: bool = True,
 ) -> Iterator[Swept]:
     """Generate every prompt under every condition, `rollouts` times; rows that end leave, and others enter.
 
@@ -85,6 +86,7 @@ def sweep(
         skip: cells that are done already.
         loops: when a text is cut off because it repeats itself.
         share: False to run every prompt for every row, for comparison.
+        replay: False to run every step anew on a GPU too, for comparison.
     Yields:
         One `Swept` per cell, as it ends. The KL divergence of its first step is from the unsteered model.
     Raises:
@@ -107,7 +109,7 @@ def sweep(
         for index, (key, mixture) in enumerate(conditions)
         if (key, name, rollout) not in skip
     ]
-    return _sweep(lm, rows, sampling, rows_per_batch, mean_norms, loops, share)
+    return _sweep(lm, rows, sampling, rows_per_batch, mean_norms, loops, share, replay)
 
 
 def _steers(edits: Sequence[RowEdits], row: int) -> bool:
@@ -131,13 +133,14 @@ def _sweep(
     mean_norms: Mapping[Site, float] | None,
     loops: LoopRule,
     share: bool,
+    replay: bool,
 ) -> Iterator[Swept]:
     rows, references = _with_references(cells)
     limits = {row: 1 for row, each in enumerate(rows) if each.cell is None}
     prompts, seeds = [row.ids for row in rows], [row.seed for row in rows]
     edits = row_edits(lm, [row.mixture for row in rows], mean_norms, seeds)
     try:
-        for row, made in stream(lm, prompts, seeds, sampling, edits, most, loops, share, references, limits):
+        for row, made in stream(lm, prompts, seeds, sampling, edits, most, loops, share, references, limits, replay):
             check_row(edits, row, made.token_ids[:-1], made.n_prompt)
             cell = rows[row].cell
             if cell is not None:

@@ -44,6 +44,7 @@ class Settings:
     draws: int = 1000
     shuffles: int = 40
     seed: int = 0
+    pairs: tuple[str, ...] = ()
 
 
 @dataclass

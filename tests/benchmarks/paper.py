@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from pytest_httpserver import HTTPServer
 
-from multidir.config import Calls, Compute
+from multidir.config import Calls, PaidCompute
 from multidir.experiments.budget import Shape
 from multidir.recipes.preset import load_preset
 from multidir.recipes.study import run_study
@@ -41,7 +41,7 @@ def run(folder: Path, shape: Shape, dtype: str) -> list[Row]:
         judge.answer = lambda body: answer(by_turns(list(asked(body))))
         preset = paper_path(random_pair(folder, shape, dtype), judge.url)
         calls = Calls(price=(0.0, 0.0), answers=folder / "answers")
-        run_study(preset, Compute(runs=folder / "runs", batch_rows=64, calls=calls))
+        run_study(preset, PaidCompute(runs=folder / "runs", batch_rows=64, calls=calls))
         questions = len(judge.bodies)
     rows = [Row("judge calls", questions, "calls", what, 1)]
     for file in sorted((folder / "runs").glob("*/*/*/manifest.json"), key=lambda path: path.stat().st_mtime):

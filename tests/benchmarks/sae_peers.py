@@ -36,7 +36,7 @@ def learner_of(arch: str, data: torch.Tensor, s: dict[str, Any]) -> Any:
     nested = tuple(s["nested"]) if arch == "matryoshka" else ()
     spec = DictionarySpec(arch, data.shape[1], s["width"], s["k"], 0, nested)  # type: ignore[arg-type]
     training = Training(
-        steps=10**6, batch=s["batch"], lr=s["lr"], decay=0, sparsity=s["sparsity"], dead_after=s["dead_after"]
+        steps=10**6, batch=s["batch"], lr=s["lr"], decay=0, l0_weight=s["l0_weight"], dead_after=s["dead_after"]
     )
     learner = Learner(spec, training, data[: s["batch"]], data[: s["batch"]].mean(0))
     learner.idle += s["idle"]
@@ -70,7 +70,7 @@ def sae_lens(arch: str, data: torch.Tensor, s: dict[str, Any], sparse: bool = Fa
         options["matryoshka_widths"] = [*s["nested"], s["width"]]
     if arch == "jumprelu":
         options = {"jumprelu_sparsity_loss_mode": "quadratic", "target_l0": float(s["k"]), "jumprelu_bandwidth": 0.1}
-        options["l0_coefficient"] = s["sparsity"]
+        options["l0_coefficient"] = s["l0_weight"]
     sae = kind(config(d_in=data.shape[1], d_sae=s["width"], **options))
     if arch == "jumprelu":  # two trainers that follow a sparsity loss compare from one start only
         ours = learner_of(arch, data, s).weights

@@ -35,6 +35,8 @@ SITE = Site(2)
 LIBRARIES = ("nnsight==0.8.1", "transformer-lens==4.3.0", "pyvene==0.1.8")
 PEERS = (*LIBRARIES, "gguf", "scikit-learn", "array-api-compat", "h5py")
 FORCED_PEERS = ("steering-vectors==0.12.2", "repeng==0.4.0")
+SMOLLM2 = {"d": 576, "layers": 30, "vocab": 49152, "heads": 9, "kv_heads": 3, "mlp": 1536}
+"""SmolLM2-135M's."""
 PLAIN = "transformers generate with a hook"
 Tokens = dict[tuple[float, int], tuple[int, ...]]
 
@@ -173,9 +175,12 @@ def main() -> None:
         note(f"{shape}: {sizes}")
         lm = random_llama(**sizes)
         found += measure(shape, Curve(lm, 128), rounds)
-        found += cost(shape, Curve(lm, 32), 9 if options.quick else 25)
+        found += cost(shape, Curve(lm, 128), rounds if options.quick else 15)
         found += forced(shape, Curve(lm, 1), rounds)
     found += shared("d256", Curve(lm, 32, 512, "generated"), rounds)
+    if not options.quick:
+        note(f"smollm2: {SMOLLM2}")
+        found += measure("smollm2", Curve(random_llama(**SMOLLM2), 128), 3)
     if torch.cuda.is_available():
         found += gpu_rows()
     if options.peers or not options.quick:

@@ -155,7 +155,12 @@ def test_bash_completes_commands_recipes_settings_and_choices() -> None:
     assert complete("multidir", "v") == {"verify", "view"}
     assert "data/traces" in complete("multidir", "run", "data/")
     assert complete("multidir", "run", "data/traces", "--max-n") == {"--max-new-tokens"}
-    assert complete("multidir", "run", "study", "--preset", "ti") == {"tiny", "tiny-full"}
+    assert complete("multidir", "run", "study", "--preset", "ti") == {
+        "tiny",
+        "tiny-additive",
+        "tiny-either",
+        "tiny-full",
+    }
     assert complete("multidir", "run", "data/traces", "--dtype", "b") == {"bfloat16"}
     assert complete("multidir", "--quiet", "completion", "") == {"bash", "zsh", "fish"}
     assert complete("multidir", "run", "data/prompts", "--max-n") == set()

@@ -27,6 +27,7 @@ class Settings:
     shuffles: int = 20
     seed: int = 0
     split: str = "confirm"
+    pairs: tuple[str, ...] = ()
 
 
 def world(mechanism: str, **changes: object) -> World:

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from multidir import resources
@@ -22,6 +23,9 @@ from multidir.experiments.budget import (
     training_seconds,
 )
 from multidir.models.load import load_model
+from multidir.records.site import Site
+from multidir.records.text import Trace
+from multidir.store.activations import ActivationStore, StoreSpec
 
 LLAMA = Shape(32, 4096, 14336, 32, 8, 128, 128256)
 GPU = Machine()
@@ -39,6 +43,19 @@ def test_llama_8b_by_hand() -> None:
     assert early / whole == pytest.approx(0.32, abs=0.005)
     assert LLAMA.cache_bytes == 131072
     assert activation_bytes(LLAMA, 1, 1) == 8192
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32"])
+def test_the_disk_space_foretold_is_what_a_store_takes(dtype: str, tmp_path: Path) -> None:
+    """sae_lens 6.54.12 leaves the width out of its estimate, so that it is 4096 times too small for Llama-8B."""
+    tokens, key = 400, ("base", Site(10))
+    spec = StoreSpec({"base": {"fingerprint": "0"}}, (Site(10),), LLAMA.width, dtype)
+    trace = Trace("t", "p", "c", tuple(range(tokens)), 10, "text", "m")
+    with ActivationStore.create(tmp_path, spec, [trace]) as writer:
+        writer.append("t", {key: np.zeros((tokens, LLAMA.width), np.float32)})
+    taken = sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file())
+    foretold = activation_bytes(LLAMA, tokens, 1, dtype)
+    assert foretold <= taken < 1.02 * foretold
 
 
 def test_weights_are_those_of_a_real_model() -> None:

@@ -24,7 +24,7 @@ from multidir.experiments.candidate_latents import latent_candidates
 from multidir.experiments.candidates import Found, find_candidates
 from multidir.experiments.dictionary_subjects import Subject
 from multidir.experiments.gradients import SCOPE, Gradients
-from multidir.experiments.known_causes import cause_bits, labelled_causes
+from multidir.experiments.known_causes import cause_bits, found_sentence, labelled_causes, nearest_candidates
 from multidir.experiments.places import Places, Questions
 from multidir.experiments.settings import AblationChoice, CandidateChoice
 from multidir.experiments.token_knobs import KNOB, knob_scores, word_tokens
@@ -32,6 +32,7 @@ from multidir.methods.diffmeans import diffmeans
 from multidir.models.language_model import LanguageModel
 from multidir.models.load import load_model
 from multidir.models.unembedding import unembedding
+from multidir.records.direction import Direction
 from multidir.records.eraser import Eraser
 from multidir.records.intervention import Dose, Intervention
 from multidir.records.pair import TINY
@@ -41,7 +42,7 @@ from tests.experiments.causes_store import SITE, WORDS, causes_store
 from tests.methods import planted
 
 CHOICE = CandidateChoice(
-    site="L2", windows=("-3:-1", "-8:-4"), words=WORDS, texts=8, measured=12, controls=2, steps=2, causes=True
+    site="L2", windows=("-3:-1", "-8:-4"), words=WORDS, texts=5, measured=16, controls=2, steps=2, causes=True
 )
 
 
@@ -74,18 +75,31 @@ def test_both_causes_of_the_tiny_pair_are_among_the_first_five_untold(found: Fou
     for cause in ("hesitation", "mistake"):
         assert causes.loc[cause, "place"] <= 5
         assert causes.loc[cause, "cosine"] >= 0.7
-    assert causes["direction"].nunique() == 2, "each by a direction of its own"
+        assert causes.loc[cause, "others"] < 0.5, "each by a direction of its own, not by a mixture of both"
+
+
+def test_a_mixture_of_causes_finds_neither() -> None:
+    truth = {"hesitation": np.eye(4)[0], "mistake": np.eye(4)[1]}
+    units = {"both": [0.72, 0.69, 0, 0], "mistake": [0.1, 0.9, 0.4, 0], "late": [0.9, 0.0, 0.4, 0]}
+    items = [Direction(name, np.array(u) / np.linalg.norm(u), 1.0, SITE) for name, u in units.items()]
+    table = nearest_candidates(truth, items).set_index("cause")
+    assert table["direction"].to_dict() == {"hesitation": "late", "mistake": "mistake"}
+    assert table["place"].tolist() == [3, 2]
+    few = nearest_candidates(truth, items[:1])
+    assert few["direction"].tolist() == ["both", ""]
+    assert few.loc[0, "others"] > 0.6
+    assert "mistake nowhere" in found_sentence(few)
 
 
 def test_the_set_is_ordered_and_every_group_speaks_once(found: Found) -> None:
     table = found.results.tables["candidates"]
     ranked = table[table["place"] > 0]
-    assert ranked["place"].tolist() == list(range(1, 13))
+    assert ranked["place"].tolist() == list(range(1, 17))
     assert ranked["add"].abs().is_monotonic_decreasing
     assert ranked["group"].is_unique
-    assert found.directions.names[:12] == tuple(ranked["name"])
-    assert all(item.method in ("random", "random-cov", "shuffled") for item in list(found.directions)[12:])
-    assert len(found.directions) == 12 + 6
+    assert found.directions.names[:16] == tuple(ranked["name"])
+    assert all(item.method in ("random", "random-cov", "shuffled") for item in list(found.directions)[16:])
+    assert len(found.directions) == 16 + 6
     means = table[table["name"].isin(["means/base -3..-1", "means/reasoning -3..-1"])]
     assert means["group"].nunique() == 1, "the two models' directions are one thing"
     first = found.directions[ranked["name"].iloc[0]].source
@@ -106,7 +120,7 @@ def test_rankings_agree_as_scipy_says(found: Found) -> None:
     table, agreement = found.results.tables["candidates"], found.results.tables["agreement"]
     row = agreement[(agreement["first"] == "attribution") & (agreement["second"] == "ablate")].iloc[0]
     both = table[~table["control"]][["attribution", "ablate"]].dropna()
-    assert row["n"] == len(both) == 12
+    assert row["n"] == len(both) == 16
     assert row["rho"] == pytest.approx(stats.spearmanr(both["attribution"], both["ablate"]).statistic)
     few = table[~table["control"] & table["add"].notna()].iloc[:3]
     assert rank_agreement(few)["rho"].isna().all()

@@ -18,17 +18,17 @@ from multidir.experiments.combination_cells import (
     wait_tokens,
 )
 from multidir.experiments.combination_design import LADDER, Size
+from multidir.experiments.combination_rules import CombinationRules
 from multidir.experiments.next_sentences import NextSentences
 from multidir.experiments.outcomes_table import check_outcomes
 from multidir.experiments.plants import MECHANISMS, biased, plant_cells, shift
 from multidir.models.language_model import LanguageModel
 from multidir.models.load import load_model
 from multidir.records.direction import Direction, DirectionSet
-from multidir.records.outcome import Condition, Outcome
 from multidir.records.scope import Scope
 from multidir.records.site import Site
 
-SITE, OWN = Site(2), (0.2, 0.3)
+SITE, OWN, RULES = Site(2), (0.2, 0.3), CombinationRules()
 STEERING = Steering(OWN, Scope("generated"))
 
 
@@ -115,34 +115,48 @@ def test_draws_share_their_random_numbers_between_cells() -> None:
     a, b = low.draw(4000, 3), high.draw(4000, 3)
     assert (b >= a).all()
     assert (low.draw(4000, 3, shift=1.5) == b).all()
-    assert a.mean() == pytest.approx(1 / (1 + np.e) + 1 / (1 + np.e**2), abs=0.03)
+    assert a.shape == (4000, 2)
+    assert a.mean(axis=0) == pytest.approx([1 / (1 + np.e), 1 / (1 + np.e**2)], abs=0.03)
     assert (a != low.draw(4000, 4)).any()
 
 
-def text(dose: float, y: int, coherent: bool = True) -> Outcome:
-    counts = {"n_new_tokens": 9, "finished": True, "n_words": 9, "n_keywords": y, "n_sentences": 10, "n_backtracks": y}
-    rest = {"longest_run": 1, "distinct_2": 1.0, "logprob": None, "coherent": coherent, "positions_edited": 1}
-    return Outcome(Condition("reasoning", "a", dose), "p", 0, 0, "", **counts, **rest)  # type: ignore[arg-type]
+def effects(*shares: float, prompts: int = 30) -> np.ndarray:
+    """Of 20 places of every prompt so many would backtrack, by dose from 0 on; prompts differ a little."""
+    y = np.outer(shares, 20 * np.linspace(0.9, 1.1, prompts))
+    return np.stack([y, np.full_like(y, 20)], axis=-1)
 
 
-def test_a_dose_lies_at_a_quarter_of_the_limb(directions: DirectionSet) -> None:
-    rising = [[text(dose, y)] * 40 for dose, y in ((0, 1), (1, 2), (2, 4), (3, 6), (4, 6))]
-    found = own_dose(directions["a"], (1.0, 2.0, 3.0, 4.0), rising, 0.8)
-    assert 0.5 < found.dose < 1.1
+GRID = (0.1, 0.2, 0.3, 0.6)
+SOUND = (1.0,) * 5
+
+
+def test_a_ladder_ends_where_the_direction_acts_most(directions: DirectionSet) -> None:
+    found = own_dose(directions["a"], GRID, effects(0.02, 0.04, 0.2, 0.3, 0.2), SOUND, RULES)
+    assert found.dose == pytest.approx(0.3 / LADDER[-1], rel=0.01)
     assert found.remark == ""
-    steep = [[text(0, 1)] * 40, [text(1, 1)] * 40, [text(2, 1)] * 40, [text(3, 1)] * 40, [text(4, 8)] * 40]
-    kept = own_dose(directions["a"], (1.0, 2.0, 3.0, 4.0), steep, 0.8)
-    assert kept.dose == pytest.approx(4 / LADDER[-1], rel=0.01)
-    assert "so that the top rung is coherent" in kept.remark
+    assert found.curve["lift"].iloc[0] == 0
+    assert found.curve["share"].tolist() == pytest.approx([0.02, 0.04, 0.2, 0.3, 0.2])
+
+
+def test_a_dose_at_which_nothing_is_seen_is_raised_and_that_is_said(directions: DirectionSet) -> None:
+    """A steep curve with its best dose early: at a third of it nothing happens yet."""
+    steep = effects(0.02, 0.0201, 0.0202, 0.3, 0.29)
+    found = own_dose(directions["a"], GRID, steep, SOUND, RULES)
+    assert 0.2 < found.dose <= 0.6 / LADDER[-1] + 1e-3
+    assert "is raised from 0.106" in found.remark
+    kept = own_dose(directions["a"], GRID[:3], steep[:4], SOUND[:4], RULES)
+    assert kept.dose == pytest.approx(0.3 / LADDER[-1], rel=0.01)
+    assert "no visible effect at any dose that leaves room for a ladder" in kept.remark
 
 
 def test_incoherent_doses_are_not_used_and_a_silent_direction_is_named(directions: DirectionSet) -> None:
-    broken = [[text(0, 1)] * 40, [text(1, 4)] * 40, [text(2, 9, coherent=False)] * 40]
-    assert own_dose(directions["a"], (1.0, 2.0), broken, 0.8).dose <= round(1 / LADDER[-1], 3)
-    silent = [[text(dose, 1)] * 40 for dose in (0, 1, 2)]
-    assert "does not clearly make" in own_dose(directions["a"], (1.0, 2.0), silent, 0.8).remark
-    with pytest.raises(DesignError, match="only 0% of texts are coherent"):
-        own_dose(directions["a"], (1.0,), [broken[0], [text(1, 9, coherent=False)] * 40], 0.8)
+    rising = effects(0.02, 0.1, 0.2, 0.3, 0.4)
+    assert own_dose(directions["a"], GRID, rising, (1, 1, 0.9, 0.5, 1), RULES).dose == round(0.2 / LADDER[-1], 4)
+    silent = own_dose(directions["a"], GRID, effects(0.02, 0.02, 0.02, 0.02, 0.02), SOUND, RULES)
+    assert silent.dose == pytest.approx(0.6 / LADDER[-1], rel=0.01)
+    assert "log-odds change by +0.00" in silent.remark
+    with pytest.raises(DesignError, match="only 50% of texts are coherent"):
+        own_dose(directions["a"], GRID, rising, (1, 0.5, 1, 1, 1), RULES)
 
 
 def test_what_is_less_than_the_protocol_is_said() -> None:

@@ -11,7 +11,7 @@ from multidir.errors import ConfigError
 from multidir.experiments.combination_rules import CombinationRules
 from multidir.experiments.mechanisms import MECHANISMS, Mechanism
 from multidir.experiments.pair_axes import PairAxes
-from multidir.experiments.pair_reading import Doses, Evidence, LogOdds, dose_axis, log_odds_axis, read_pair
+from multidir.experiments.pair_reading import Doses, Evidence, LogOdds, dose_axis, log_odds_axis, read_pair, silent
 from multidir.records.combination import Combination
 from multidir.stats.contrast import Contrast
 from multidir.stats.estimate import Estimate
@@ -59,7 +59,8 @@ ONE, SUPER, NORM, LOW = around(1, 0.1), around(1.4, 0.1), around(0.5, 0.1), arou
         (evidence(-0.5, 0.05, LOW, hazard=-0.3), Combination.REDUNDANT),
         (evidence(0.25, 0.12, ONE), Combination.UNDETERMINED),
         (evidence(1.0, 0.1, around(1.15, 0.2)), Combination.UNDETERMINED),
-        (evidence(0.0, 0.05, SUPER), Combination.UNDETERMINED),
+        (evidence(0.0, 0.05, SUPER), Combination.INDEPENDENT_CAUSES),
+        (evidence(0.25, 0.12, SUPER), Combination.UNDETERMINED),
         (evidence(1.0, 0.1, around(1.02, 0.3), flat=("a",)), Combination.UNDETERMINED),
         (evidence(0.0, 0.05, NORM, hazard=0.2), Combination.UNDETERMINED),
         (evidence(math.nan, 0.05, ONE), Combination.UNDETERMINED),
@@ -68,6 +69,20 @@ ONE, SUPER, NORM, LOW = around(1, 0.1), around(1.4, 0.1), around(0.5, 0.1), arou
 )
 def test_regions_of_the_plane(case: Evidence, label: Combination) -> None:
     assert read_pair(case, RULES) is label
+
+
+@pytest.mark.parametrize(("delta", "exponent", "hazard"), [(0.0, ONE, 0.5), (0.0, LOW, 0.5), (-0.5, LOW, -0.3)])
+def test_how_effects_add_is_only_said_of_two_effects(delta: float, exponent: Estimate, hazard: float) -> None:
+    """A dose below every threshold: nothing happens alone, and nothing together."""
+    seen, half, noise = around(0.7, 0.2), around(0.2, 0.1), around(0.5, 0.6)
+    both = read_pair(evidence(delta, 0.05, exponent, hazard, lifts=(seen, seen)), RULES)
+    assert both in (Combination.ADDITIVE, Combination.INDEPENDENT_CAUSES, Combination.REDUNDANT)
+    for weak in (half, noise):
+        case = evidence(delta, 0.05, exponent, hazard, lifts=(seen, weak))
+        assert silent(case.axes, RULES) == (1,)
+        assert read_pair(case, RULES) is Combination.UNDETERMINED
+    gate = evidence(1.0, 0.1, SUPER, lifts=(half, noise))
+    assert read_pair(gate, RULES) is Combination.SYNERGY, "a pure gate does nothing alone"
 
 
 def test_a_plateau_is_no_synergy() -> None:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from multidir.errors import DesignError
-from multidir.methods.redundancy import groups, likeness, representatives
+from multidir.methods.redundancy import groups, likeness, representatives, typicality
 
 
 def test_twins_by_direction_or_by_firing_are_one(rng: np.random.Generator) -> None:
@@ -39,9 +39,15 @@ def test_the_order_of_candidates_does_not_matter(rng: np.random.Generator) -> No
     np.testing.assert_array_equal(found, np.repeat(np.arange(4), 3))
 
 
-def test_the_best_of_each_group_speaks_for_it() -> None:
+def test_the_most_typical_of_each_group_speaks_for_it_and_the_most_promising_of_equals() -> None:
     group, score = np.array([0, 1, 0, 1, 2]), np.array([0.1, np.nan, 0.4, -3, np.nan])
-    np.testing.assert_array_equal(representatives(group, score), [2, 3, 4])
+    np.testing.assert_array_equal(representatives(group, score, np.zeros(5)), [2, 3, 4])
+    close = np.array([1.0, 1 + 1e-15, 0])
+    np.testing.assert_array_equal(representatives(np.zeros(3), close, np.array([2.0, 1, 3])), [0])
+    alike = np.array([[1, 0.9, 0.5, 0], [0.9, 1, 0.9, 0], [0.5, 0.9, 1, 0], [0, 0, 0, 1.0]])
+    found = typicality(alike, np.array([0, 0, 0, 1]))
+    assert found.argmax() == 3, "a group of its own"
+    assert found[1] > max(found[0], found[2])
 
 
 def test_a_silent_candidate_is_like_nobody() -> None:

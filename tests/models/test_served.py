@@ -13,15 +13,19 @@ from pytest_httpserver import HTTPServer
 from werkzeug import Request, Response
 
 from multidir.chat.request import ChatModel
+from multidir.cli import main
 from multidir.config import Calls
 from multidir.errors import AlignmentError, ModelError
 from multidir.experiments.traces import write_traces
 from multidir.models.align import decode_text
 from multidir.models.generate import generate
+from multidir.models.load import save_model
 from multidir.models.prompting import encode
 from multidir.models.sampling import Sampling
 from multidir.models.served import ServedModel
-from multidir.records.text import Prompt
+from multidir.records.text import Prompt, Trace
+from multidir.store.rows import read_rows, write_rows
+from multidir.store.runs import open_run
 from tests.models.tiny import tiny_lm
 
 KEY = "sk-test-5up3r-s3cr3t-k3y"
@@ -134,6 +138,20 @@ def test_a_server_that_is_not_there(server: Server, monkeypatch: pytest.MonkeyPa
     server.url = "http://127.0.0.1:9/v1"
     with pytest.raises(ModelError, match="cannot be reached in 1 tries"):
         served(server, monkeypatch, retries=0).generate(PROMPTS[:1], [0], SAMPLING)
+
+
+def test_the_recipe_asks_the_server(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    save_model(server.lm, tmp_path / "model")
+    with open_run(tmp_path, "data/prompts", {}) as run:
+        write_rows(run.file("derive.jsonl"), [Prompt("p0", "verbal", "Is it 0?")])
+    where = ("--prompts", str(run.path), "--runs", str(tmp_path), "--special-map", "None")
+    how = ("--reasoning", str(tmp_path / "model"), "--server", server.url, "--served-model", "tiny")
+    assert main(["run", "data/traces", *where, *how, "--max-new-tokens", "12"]) == 0
+    (file,) = tmp_path.glob("data/traces/*/traces.jsonl")
+    (trace,) = read_rows(file, Trace)
+    assert trace.model == "served:tiny"
+    assert [body["model"] for body in server.bodies] == ["tiny"]
 
 
 def test_traces_on_disk_are_not_asked_for_again(

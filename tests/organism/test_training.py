@@ -112,10 +112,10 @@ def test_a_pair_is_made_and_loads_by_folder(tmp_path: Path) -> None:
 
     worlds, size = load_worlds(), pair.Size(width=16, layers=3, heads=4, kv_heads=2, mlp=24, vocabulary=768)
     pair.make_base(worlds, 150, size, HOW, 1, tmp_path / "base")
-    pair.make_reasoning(worlds, RULES["and"], 20, HOW, 1, tmp_path / "base", tmp_path / "reasoning")
+    pair.make_reasoning(worlds, RULES["and"], 20, HOW, 1, tmp_path / "base", tmp_path / "reasoning", top_p=0.5)
     model = AutoModelForCausalLM.from_pretrained(tmp_path / "reasoning")
     chat = AutoTokenizer.from_pretrained(tmp_path / "reasoning")
-    assert (model.generation_config.do_sample, model.generation_config.top_p) == (True, 0.99)
+    assert (model.generation_config.do_sample, model.generation_config.top_p) == (True, 0.5)
     assert tokens.chat_prompt(chat, "Go.") == "<|begin_of_text|><|User|>Go.<|Assistant|><think>\n"
     assert sorted(p.name for p in (tmp_path / "base").iterdir()) == [
         "config.json", "generation_config.json", "model.safetensors", "planted.safetensors",

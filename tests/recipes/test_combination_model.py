@@ -72,7 +72,7 @@ def test_the_table_that_it_keeps_can_be_brought_again(runs: Path, tmp_path: Path
 def test_what_was_measured_is_not_measured_again(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An interrupted study goes on: with its files there, no model is asked anything."""
     run = only(runs, "analysis/combination")
-    files = {name: (run / name).stat().st_size for name in ("calibration.jsonl", "next-reasoning.jsonl")}
+    files = {name: (run / name).stat().st_size for name in ("calibration-outcomes.jsonl", "next-reasoning.jsonl")}
     manifest = json.loads((run / "manifest.json").read_text())
     (run / "manifest.json").write_text(json.dumps({**manifest, "status": "interrupted"}))
     monkeypatch.setattr("multidir.experiments.next_sentences.teacher_forced", None)
@@ -90,7 +90,7 @@ def test_a_known_answer_that_is_read_wrong_ends_the_study(
     monkeypatch.setattr("multidir.experiments.combination.PLANTS", plants)
     last = PRESET.stages[-1]
     command = ["run", last.recipe, "--prompts", str(only(runs, "data/prompts")), "--runs", str(tmp_path)]
-    command += ["--directions", str(only(runs, "train/cause-directions")), "--calibrate", "search", "--grid", "0.3"]
+    command += ["--directions", str(only(runs, "train/cause-directions")), "--grid", "0.3", "--standing", "cause"]
     command += ["--words", "wait", "hmm", "but", "no", "--max-new-tokens", "40", "--annotator", "grammar"]
     assert main([*command, "--outcome", "next", "--problems", "20", "--draws", "50"]) == 0
     run = only(tmp_path, "analysis/combination")

@@ -41,6 +41,16 @@ def test_the_papers_pair_by_hand() -> None:
     assert all(row.gpu is not None for row in found.values())
 
 
+def test_wider_numbers_take_more_disk() -> None:
+    preset = load_preset("llama8b")
+    wide = [
+        replace(s, science={**s.science, "store_dtype": "float32"} if s.name == "activations" else s.science)
+        for s in preset.stages
+    ]
+    found = {row.stage: row for row in forecast(replace(preset, stages=tuple(wide)), Compute())}
+    assert found["activations"].disk == 2 * rows("llama8b")["activations"].disk
+
+
 def test_rules_change_what_is_counted() -> None:
     text = {row.stage: row for row in forecast(chosen_preset("llama8b", rules="paper"), Compute())}
     assert text["offsets"].cells == 1 + 7 * 6
@@ -155,6 +165,6 @@ def test_every_steered_cell_of_the_papers_figures_is_counted() -> None:
 
 
 def test_a_sibling_is_counted_from_what_it_learns() -> None:
-    found = rows("smollm2-pair")
+    found = rows("smollm2")
     assert found["reasoner"].read > 400 * 4 * 192
     assert 0 < found["reasoner"].gpu < 600

@@ -35,6 +35,7 @@ DRAWINGS: dict[str, Drawing] = {
     "token_norms": (figures.token_norms, demo.norm_shares),
     "channel_sizes": (figures.channel_sizes, demo.channels),
     "joint_plane": (figures.joint_plane, demo_pairs.plane_table),
+    "pushes_by_standing": (figures.pushes_by_standing, demo_pairs.strata_table),
     "equivalent_doses": (figures.equivalent_doses, demo_pairs.ladder_table),
     "interaction_matrix": (figures.interaction_matrix, demo_pairs.matrix_table),
     "isoboles": (figures.isoboles, demo_pairs.isobole_table),

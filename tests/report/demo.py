@@ -265,6 +265,7 @@ def all_plots() -> tuple[figures.Plot, ...]:
         figures.token_norms(norm_shares()),
         figures.channel_sizes(channels()),
         figures.joint_plane(demo_pairs.plane_table()),
+        figures.pushes_by_standing(demo_pairs.strata_table()),
         figures.equivalent_doses(demo_pairs.ladder_table()),
         figures.interaction_matrix(demo_pairs.matrix_table()),
         figures.isoboles(demo_pairs.isobole_table()),

@@ -32,6 +32,24 @@ def isobole_table() -> pd.DataFrame:
     return pair_table().drop(columns=["delta", "delta_low", "delta_high"])
 
 
+def strata_table() -> pd.DataFrame:
+    """A gate: both are needed, and where one of them stands the other alone completes it."""
+    shares = {
+        "neither": (0.003, 0.013, 0.012, 0.11, 0.86),
+        "first": (0.04, 0.045, 0.16, 0.11, -0.65),
+        "second": (0.04, 0.29, 0.05, 0.18, -0.76),
+        "both": (0.85, 0.81, 0.84, 0.87, 0.48),
+        "all": (0.065, 0.11, 0.09, 0.14, -0.11),
+    }
+    rows = [
+        ("hesitation", "mistake", place, pushed, share, 0.95 * share, 1.05 * share, delta, delta - 0.12, delta + 0.12)
+        for place, (*values, delta) in shares.items()
+        for pushed, share in zip(("none", "first", "second", "both"), values, strict=True)
+    ]
+    names = ["first", "second", "standing", "pushed", "share", "share_low", "share_high"]
+    return pd.DataFrame(rows, columns=[*names, "delta", "delta_low", "delta_high"])
+
+
 def ladder_table() -> pd.DataFrame:
     """The ladders of the three pairs, each with the pair's own level."""
     rows = []

@@ -122,3 +122,18 @@ def test_a_pair_twice_is_refused(function) -> None:
     table = pd.concat([demo_pairs.pair_table()] * 2)
     with pytest.raises(FormatError, match="cells stand twice, the first is first hesitation, second mistake"):
         function(table)
+
+
+def test_pushes_are_drawn_by_what_stands_and_the_interaction_stands_above_them() -> None:
+    plot = drawn("pushes_by_standing")
+    (axes,) = plot.figure.axes
+    bars = {bar.get_label(): bar[0].get_height() for bar in axes.containers}
+    assert bars["neither both"] == pytest.approx(0.11)
+    assert bars["second first"] == pytest.approx(0.29)
+    assert {"+0.86", "-0.65", "-0.76", "+0.48", "-0.11"} <= set(texts(axes))
+    assert "+0.86 [0.74, 0.98] where neither stands and -0.11" in plot.reading.replace("0.86 [", "+0.86 [", 1)
+    table = demo_pairs.strata_table()
+    left = figures.pushes_by_standing(table[table["standing"] != "both"])
+    assert not any(str(bar.get_label()).startswith("both ") for bar in left.figure.axes[0].containers)
+    with pytest.raises(FormatError, match="standing"):
+        figures.pushes_by_standing(table.assign(standing="somewhere"))

@@ -7,6 +7,7 @@ from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from multidir.errors import AlignmentError, ConfigError, FormatError
 from multidir.records.text import Sentence, Trace
 from multidir.records.verdict import Status
-from multidir.report import blocks
+from multidir.report import blocks, study_page
 from multidir.report.inline import inline_svg
 from multidir.report.page import STATUS_MARKS, Page, Section, render_page, unbroken, write_page
 from multidir.report.style import TONES
@@ -303,3 +304,14 @@ def test_shaded_tokens_join_where_they_look_alike_and_nothing_is_lost() -> None:
     html = render_page(_page(block))
     assert " is &lt;b&gt;" in html
     assert "<b>" not in html
+
+
+def test_tokens_without_a_projection_are_not_shaded(tmp_path: Path) -> None:
+    tokens = pd.DataFrame(
+        {"role": "base", "trace": "t1", "text": ["So", " NA", " on"], "z": [1.1, np.nan, 1.1]}
+        | {"labelled": False, "before": False}
+    )
+    tokens.to_csv(tmp_path / "shaded.csv", index=False)
+    (block,) = study_page._shaded_traces(tmp_path)
+    assert isinstance(block, blocks.ShadedBlock)
+    assert [tuple(shade) for shade in block.shades] == [("So", 2, ""), (" NA", 0, ""), (" on", 2, "")]

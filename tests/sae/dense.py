@@ -52,10 +52,10 @@ def dense_loss(
         error = acts[:, :size] @ weights.dec[:size] + weights.dec_bias - x
         loss = loss + error.square().sum(1).mean()
     if spec.architecture == "standard":
-        loss = loss + training.sparsity * acts.sum(1).mean()
+        loss = loss + training.l1_weight * acts.sum(1).mean()
     if spec.architecture == "jumprelu":
         l0 = _Window.apply(pre, weights.threshold, training.bandwidth).sum(1)
-        loss = loss + training.sparsity * (2 / k * (l0 - k).square()).mean()
+        loss = loss + training.l0_weight * (2 / k * (l0 - k).square()).mean()
     if dead is not None and len(dead):
         wanted = training.aux_k or spec.d // 2
         top = torch.topk(pre[:, dead], min(wanted, len(dead)), dim=1)

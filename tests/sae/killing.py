@@ -27,7 +27,7 @@ from multidir.store.activations import ActivationStore
 from multidir.store.shuffle import Shuffle
 from tests.sae.planted import BASE, REASONING, planted_store, spec_of
 
-TRAINING = Training(steps=90, batch=64, lr=3e-3, sparsity=0.05, bandwidth=0.5, dead_after=500)
+TRAINING = Training(steps=90, batch=64, lr=3e-3, l1_weight=0.05, l0_weight=0.05, bandwidth=0.5, dead_after=500)
 CHECKPOINT = "checkpoint.safetensors"
 
 

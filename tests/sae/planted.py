@@ -39,7 +39,7 @@ def spec_of(architecture: str, d: int = 16, width: int = 40, k: int = 4, **chang
 
 
 def learner_of(spec: DictionarySpec, rows: Tensor, dtype: torch.dtype = torch.float64, **training: object) -> Learner:
-    settings = {"steps": 100, "batch": len(rows), "sparsity": 0.05, "bandwidth": 0.5, **training}
+    settings = {"steps": 100, "batch": len(rows), "l1_weight": 0.05, "l0_weight": 0.05, "bandwidth": 0.5, **training}
     sample = rows.to(dtype)
     return Learner(spec, Training(**settings), sample, sample.mean(0))
 

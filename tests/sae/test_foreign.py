@@ -55,14 +55,19 @@ def publish_r1(hub: Path, made: Dictionary) -> None:
     facts = {"d_model": D, "expansion_factor": made.width // D, "hook_point_in": "blocks.10.hook_resid_post"}
     (folder / "config.json").write_text(json.dumps(facts))
     assert made.threshold is not None
+    tensors = {**as_llama_scope(made), "log_jumprelu_threshold": made.threshold.log()}
+    save_file(tensors, folder / "sae_weights.safetensors")
+
+
+def as_llama_scope(made: Dictionary) -> dict[str, torch.Tensor]:
+    """Weights under the names of the Llama Scope family, whose input is not centred."""
     tensors = {
         "encoder.weight": made.enc.T,
         "encoder.bias": made.enc_bias - made.dec_bias @ made.enc,
         "decoder.weight": made.dec.T,
         "decoder.bias": made.dec_bias,
-        "log_jumprelu_threshold": made.threshold.log(),
     }
-    save_file({name: value.contiguous() for name, value in tensors.items()}, folder / "sae_weights.safetensors")
+    return {name: value.contiguous() for name, value in tensors.items()}
 
 
 def wide(made: Dictionary) -> Dictionary:
@@ -99,6 +104,34 @@ def test_llama_scope_r1_comes_in_by_name_with_its_unit_and_its_model(
         ConfigError, match=r"should have about 4 active latents per token, but on these rows it has .* as loaded"
     ):
         settle(found, 300 * raw + 5, expected=K)
+
+
+def test_llama_scope_comes_in_by_name_with_its_unit(hub: Path, trained: tuple[Dictionary, torch.Tensor]) -> None:
+    """One threshold for all latents, in the unit of unscaled rows; everything in bfloat16."""
+    from sae_lens.loading.pretrained_saes_directory import get_norm_scaling_factor
+
+    made, rows = trained
+    assert made.threshold is not None
+    folder = hub / "fnlp--Llama3_1-8B-Base-LXR-8x" / "Llama3_1-8B-Base-L10R-8x"
+    (folder / "checkpoints").mkdir(parents=True)
+    scale = get_norm_scaling_factor("llama_scope_lxr_8x", "l10r_8x")
+    facts = {
+        "d_model": D,
+        "d_sae": made.width,
+        "hook_point_in": "blocks.10.hook_resid_post",
+        "jump_relu_threshold": float(made.threshold.mean()) / scale,
+        "dataset_average_activation_norm": {"in": D**0.5 / scale},
+    }
+    (folder / "hyperparams.json").write_text(json.dumps(facts))
+    save_file(as_llama_scope(made), folder / "checkpoints" / "final.safetensors")
+    found = load_dictionary("llama_scope_lxr_8x:l10r_8x")
+    assert found.facts["l0"] == 50
+    assert found.facts["model_name"] == "meta-llama/Llama-3.1-8B"
+    settled, tried = settle(found, rows / scale, expected=K)
+    assert list(tried) == ["as loaded"]
+    assert mean_l0(settled, rows / scale) == pytest.approx(mean_l0(made, rows), rel=0.02)
+    with pytest.raises(ConfigError, match="should have about 4 active latents per token"):
+        settle(found, 300 * rows + 5, expected=K)
 
 
 def test_unknown_names_and_failed_downloads_are_said(hub: Path) -> None:

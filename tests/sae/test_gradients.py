@@ -149,7 +149,7 @@ def test_a_dictionary_starts_better_than_no_dictionary(architecture: str) -> Non
 
 
 def test_only_positive_selected_latents_are_moved() -> None:
-    """With fewer positive pre-activations than k, a top-k selects negative ones too; they are not active."""
+    """With fewer positive pre-activations than k, a top-k selects negative ones too; sparsify 1.3.3 moves those."""
     x = sparse_rows(features(30, 16), 50, 3, seed=1)
     learner = jittered(learner_of(spec_of("topk"), x))
     learner.weights.enc_bias.data -= 3

@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from tests.sae.planted import features, sparse_rows
+from multidir.sae.architectures import STEPS
+from multidir.sae.learner import Learner
+from multidir.sae.step import finish_decoder_bias
+from tests.sae.planted import features, learner_of, sparse_rows, spec_of
 
 D, F, K = 16, 40, 4
 ROWS = sparse_rows(features(30, D), 3000, 3, seed=1).float()
@@ -71,6 +74,75 @@ def test_losses_and_gradients_are_those_of_the_stock_class(
         assert (mine[name] - expected).abs().max() <= 1e-12 * expected.abs().max(), name
 
 
+@pytest.fixture
+def from_one_start(saelens: Any) -> Callable[..., tuple[Any, Learner]]:
+    """SAELens' jumprelu class and ours, with one loss, on the same weights and thresholds."""
+    from sae_lens.saes.jumprelu_sae import JumpReLUTrainingSAE, JumpReLUTrainingSAEConfig
+
+    def made(dtype: torch.dtype, threshold: float) -> tuple[Any, Learner]:
+        spec = spec_of("jumprelu", d=D, width=F, k=K)
+        learner = learner_of(spec, ROWS[:100], dtype, l0_weight=0.3, lr=3e-3, decay=0.0)
+        assert learner.weights.threshold is not None
+        learner.weights.threshold.data.fill_(threshold)
+        config = JumpReLUTrainingSAEConfig(
+            d_in=D,
+            d_sae=F,
+            dtype=str(dtype).removeprefix("torch."),
+            jumprelu_bandwidth=learner.training.bandwidth,
+            jumprelu_sparsity_loss_mode="quadratic",
+            target_l0=float(K),
+            l0_coefficient=learner.training.l0_weight,
+        )
+        theirs = JumpReLUTrainingSAE(config)
+        for name, ours in as_named_by_saelens(learner.weights.named()).items():
+            getattr(theirs, name).data.copy_(ours.detach())
+        return theirs, learner
+
+    return made
+
+
+def as_named_by_saelens(ours: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    names = {"enc": "W_enc", "enc_bias": "b_enc", "dec": "W_dec", "dec_bias": "b_dec", "threshold": "threshold"}
+    return {names[name]: value.T if name == "enc" else value for name, value in ours.items()}
+
+
+@pytest.mark.parametrize("threshold", [0.25, 0.6])
+def test_a_jumprelu_step_has_the_loss_and_the_gradients_of_saelens(
+    from_one_start: Callable[..., tuple[Any, Learner]], threshold: float
+) -> None:
+    from sae_lens.saes.sae import TrainStepInput
+
+    theirs, learner = from_one_start(torch.float64, threshold)
+    x, coefficients = ROWS[:50].double(), {"l0": learner.training.l0_weight}
+    out = theirs.training_forward_pass(TrainStepInput(x, coefficients, None, 0, False))
+    out.loss.backward()
+    with torch.no_grad():
+        work = learner._work(x)
+        loss = STEPS["jumprelu"](work).loss
+        finish_decoder_bias(learner.weights)
+    assert float(loss) == pytest.approx(float(out.loss.detach()), rel=1e-12)
+    mine = {name: value.grad for name, value in learner.weights.named().items()}
+    for name, found in as_named_by_saelens(mine).items():
+        expected = getattr(theirs, name).grad
+        assert expected.abs().max() > 0, name
+        close = 1e-6 if name == "threshold" else 1e-12  # SAELens keeps thresholds in float32
+        assert (found - expected).abs().max() <= close * expected.abs().max(), name
+
+
+@pytest.mark.parametrize("threshold", [0.01, 0.6])
+def test_jumprelu_comes_to_the_weights_of_saelens_own_trainer(
+    from_one_start: Callable[..., tuple[Any, Learner]], threshold: float
+) -> None:
+    """Densely or sparsely started, one loss and one start end in one place: neither learns more per step."""
+    theirs, learner = from_one_start(torch.float32, threshold)
+    trained(theirs, 20)
+    for _, rows in zip(range(20), batches(), strict=False):
+        learner.step(rows)
+    for name, found in as_named_by_saelens(learner.weights.named()).items():
+        torch.testing.assert_close(found, getattr(theirs, name), rtol=1e-3, atol=1e-4)
+    assert float((learner.weights.dec.detach().norm(dim=1) - 1).abs().max()) > 0.01  # rows are not held at length 1
+
+
 def trained(sae: Any, steps: int) -> Any:
     from sae_lens.config import LoggingConfig, SAETrainerConfig
     from sae_lens.training.sae_trainer import SAETrainer
@@ -97,6 +169,15 @@ def trained(sae: Any, steps: int) -> Any:
         n_batches_for_norm_estimate=1,
     )
     return SAETrainer(cfg=config, sae=sae, data_provider=batches()).fit()
+
+
+@pytest.mark.filterwarnings("ignore:Sparse invariant checks")  # the stock class asks for none
+def test_sparse_activations_do_not_crash_on_a_cpu(make: Callable[..., Any]) -> None:
+    """sae_lens 6.54.12 does with its defaults: no backward pass through a COO tensor that is scaled by row norms."""
+    with pytest.raises(NotImplementedError, match="SparseCPU"):
+        trained(make("topk", sparse=False, dtype="float32", use_sparse_activations=True), 2)
+    asked, plain = (trained(make("topk", True, dtype="float32", use_sparse_activations=on), 2) for on in (True, False))
+    assert torch.equal(asked.W_enc, plain.W_enc)
 
 
 @pytest.mark.parametrize("kind", ["topk", "batchtopk"])

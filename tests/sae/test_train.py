@@ -26,7 +26,7 @@ from multidir.store.shuffle import Shuffle
 from tests.sae.planted import ARCHITECTURES, BASE, REASONING, planted_store, spec_of
 from tests.store.test_faults import file_size_limit
 
-TRAINING = Training(steps=24, batch=64, lr=3e-3, sparsity=0.05, bandwidth=0.5, dead_after=500)
+TRAINING = Training(steps=24, batch=64, lr=3e-3, l1_weight=0.05, l0_weight=0.05, bandwidth=0.5, dead_after=500)
 PACE = Pace(log=8, save=4)
 
 
@@ -67,7 +67,7 @@ def assert_same_bits(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor
 
 
 def test_every_architecture_learns_from_one_pass(store: ActivationStore) -> None:
-    training = Training(steps=200, batch=64, lr=3e-3, sparsity=0.05, bandwidth=0.5)
+    training = Training(steps=200, batch=64, lr=3e-3, l1_weight=0.05, l0_weight=0.05, bandwidth=0.5)
     run = train(jobs_of(*ARCHITECTURES), source_of(store, BASE, REASONING), training, held_out(store))
     for job in run.jobs:
         curve = [point for point in run.curve if point["name"] == job.name]

@@ -10,7 +10,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from transformers import AttentionInterface
 
 from multidir.models.language_model import LanguageModel
-from multidir.models.prefix_attention import PrefixAttention, can_share
+from multidir.models.row_attention import RowAttention, is_plain
 
 HEADS, KV, WIDTH = 4, 2, 8
 MODULE = SimpleNamespace(layer_idx=0)
@@ -24,10 +24,10 @@ def test_parts_put_together_are_the_whole(lengths: tuple[int, ...]) -> None:
     own = torch.randn(2, 7, KV, 6, WIDTH, generator=g)
     lengths_own = torch.tensor([6, 6, 3, 1, 2, 6, 4])
     query = 3 * torch.randn(7, HEADS, 1, WIDTH, generator=g)
-    attention = PrefixAttention()
+    attention = RowAttention()
     attention.hold([[(p[0], p[1])] if p.shape[2] else () for p in prefixes], torch.device("cpu"))
     attention.assign(of_row, torch.device("cpu"))
-    attention.mask = (torch.arange(6) >= 6 - lengths_own[:, None])[:, None, None]
+    attention.hidden = (torch.arange(6) < 6 - lengths_own[:, None])[:, None, None]
     found, _ = attention(MODULE, query, own[0], own[1], None)  # type: ignore[arg-type]
     for row, prefix in enumerate(of_row):
         first = 6 - int(lengths_own[row])
@@ -38,16 +38,16 @@ def test_parts_put_together_are_the_whole(lengths: tuple[int, ...]) -> None:
 
 def test_the_model_is_as_before_afterwards(lm: LanguageModel) -> None:
     before, known = lm.model.config._attn_implementation, set(AttentionInterface().valid_keys())
-    with PrefixAttention().used_by(lm.model):
+    with RowAttention().used_by(lm.model):
         assert lm.model.config._attn_implementation != before
     assert lm.model.config._attn_implementation == before
     assert set(AttentionInterface().valid_keys()) == known
 
 
 def test_models_whose_attention_is_not_plain_do_not_share(lm: LanguageModel) -> None:
-    assert can_share(lm.model)
+    assert is_plain(lm.model)
     lm.model.config.attn_logit_softcapping = 30.0
-    assert not can_share(lm.model)
+    assert not is_plain(lm.model)
     lm.model.config.attn_logit_softcapping = None
     lm.model.config.sliding_window = 8
-    assert not can_share(lm.model)
+    assert not is_plain(lm.model)

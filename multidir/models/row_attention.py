@@ -1,9 +1,10 @@
-"""Attention of rows whose prompts begin alike: the common beginning is kept once and read once per step.
+"""Attention of one new token per row, to what the row holds of its own and to a beginning that it shares with others.
 
     softmax([q K_prefix, q K_own]) [V_prefix, V_own]     computed in two parts and put together exactly
 
-The parts are joined by their maxima and sums, as flash attention joins its blocks. transformers calls it by a name
-that is registered while it is in use; what rows hold of their own is in the cache.
+A common beginning is kept once and read once per step; the parts are joined by their maxima and sums, as flash
+attention joins its blocks. transformers calls it by a name that is registered while it is in use; what rows hold of
+their own is in the cache, whose keys are best laid out column by column (`RoomyCache`).
 """
 
 from __future__ import annotations
@@ -25,8 +26,8 @@ _LOW = -1e30
 """Stands for the maximum where every score is masked: finite, so that no infinity is subtracted from another."""
 
 
-def can_share(model: PreTrainedModel) -> bool:
-    """Whether attention of this model is plain enough to be computed in two parts.
+def is_plain(model: PreTrainedModel) -> bool:
+    """Whether attention of this model is plain enough to be computed here.
 
     It is not where blocks see a window only, where scores are capped, or where the model does not let its
     attention be chosen.
@@ -41,12 +42,12 @@ def can_share(model: PreTrainedModel) -> bool:
     )
 
 
-class PrefixAttention:
-    """Attention over prefixes that several rows share, and over what each row has of its own."""
+class RowAttention:
+    """Attention over what each row has of its own, and over prefixes that several rows share, if there are any."""
 
     def __init__(self) -> None:
-        self.mask: Tensor | None = None
-        """(b, 1, 1, t) bool: which columns of the cache belong to the row; None: all. Set before every step."""
+        self.hidden: Tensor | None = None
+        """(b, 1, 1, t) bool: columns of the cache that do not belong to the row; None: all do. Set before a step."""
         self._count = 0
         self._layers: list[tuple[Tensor, Tensor]] = []
         self._outside: Tensor | None = None
@@ -105,30 +106,34 @@ class PrefixAttention:
     ) -> tuple[Tensor, None]:
         """One new token per row: query (b, heads, 1, width), key and value (b, kv heads, t, width)."""
         batch, heads, _, width = query.shape
-        scale = width**-0.5 if scaling is None else scaling
-        own = query.reshape(batch, key.shape[1], heads // key.shape[1], width)
-        top, total, found = _part(own, key, value, scale, None if self.mask is None else ~self.mask)
-        if self._layers:
-            top, total, found = _joined((top, total, found), self._over_prefix(own, module.layer_idx, scale))
+        scaled = query * (width**-0.5 if scaling is None else scaling)
+        own = scaled.reshape(batch, key.shape[1], heads // key.shape[1], width)
+        if not self._layers:
+            weights = torch.softmax(_scores(own, key, self.hidden), -1).to(value.dtype)
+            return torch.matmul(weights, value).reshape(batch, 1, heads, -1), None
+        _, total, found = _joined(_part(own, key, value, self.hidden), self._over_prefix(own, module.layer_idx))
         return (found / total).to(query.dtype).reshape(batch, 1, heads, -1), None
 
-    def _over_prefix(self, own: Tensor, layer: Any, scale: float) -> _Part:
+    def _over_prefix(self, own: Tensor, layer: Any) -> _Part:
         keys, values = self._layers[layer]
         prefixes, members = self._members.shape
         _, kv_heads, group, width = own.shape
         together = own[self._members].transpose(1, 2).reshape(prefixes, kv_heads, members * group, width)
         top, total, found = (
             each.view(prefixes, kv_heads, members, group, -1).transpose(1, 2).flatten(0, 1)[self._place]
-            for each in _part(together, keys, values, scale, self._outside)
+            for each in _part(together, keys, values, self._outside)
         )
         return top, total, found
 
 
-def _part(query: Tensor, key: Tensor, value: Tensor, scale: float, hidden: Tensor | None) -> _Part:
+def _scores(query: Tensor, key: Tensor, hidden: Tensor | None) -> Tensor:
+    scores = torch.matmul(query, key.transpose(2, 3)).float()
+    return scores if hidden is None else scores.masked_fill(hidden, float("-inf"))
+
+
+def _part(query: Tensor, key: Tensor, value: Tensor, hidden: Tensor | None) -> _Part:
     """Attention over some of the keys."""
-    scores = torch.matmul(query, key.transpose(2, 3)).float() * scale
-    if hidden is not None:
-        scores = scores.masked_fill(hidden, float("-inf"))
+    scores = _scores(query, key, hidden)
     top = scores.amax(-1, keepdim=True).clamp(min=_LOW)
     weights = torch.exp(scores - top)
     return top, weights.sum(-1, keepdim=True), torch.matmul(weights.to(value.dtype), value).float()
