@@ -149,7 +149,7 @@ def _auroc_panel(axes: Axes, data: pd.DataFrame, role: str) -> None:
     axes.set_title("told from other sentences")
     axes.fill_between(data["offset"], data["auroc_low"], data["auroc_high"], color=tone.light, alpha=0.2, linewidth=0)
     axes.plot(data["offset"], data["auroc"], color=tone.light, linewidth=1.8, label=f"{role}/auroc")
-    axes.set_ylim(min([0.3, *(data["auroc_low"].dropna() - 0.02)]), 1.0)
+    draw.to_one(axes, min([0.3, *(data["auroc_low"].dropna() - 0.02)]))
     axes.set_ylabel("AUROC")
     draw.level(axes, 0.5, "chance")
 

@@ -166,7 +166,7 @@ def _cosine_panel(axes: Axes, data: pd.DataFrame, site: str) -> None:
     points = data.drop_duplicates(["offset_lo", "offset_hi"]).rename(columns=names).sort_values("offset")
     draw.curve(axes, points.assign(coherent=True), "offset", INK, f"{site}/cosine", marker="D")
     draw.extents(axes, points, INK)
-    axes.set_ylim(min([-0.05, *(points[["value", "low"]].min().dropna() - 0.05)]), 1.02)
+    draw.to_one(axes, min([-0.05, *(points[["value", "low"]].min().dropna() - 0.05)]))
     axes.set_ylabel("cosine")
     draw.level(axes, 0.0, "unrelated")
 
@@ -177,7 +177,7 @@ def _separation_panel(axes: Axes, data: pd.DataFrame, site: str, lowest: float) 
         points = some.rename(columns={"auroc": "value"}).assign(coherent=True)
         draw.curve(axes, points, "offset", ROLE_TONES[str(role)], f"{site}/{role}")
         draw.extents(axes, points, ROLE_TONES[str(role)])
-    axes.set_ylim(lowest, 1.0)
+    draw.to_one(axes, lowest)
     draw.level(axes, 0.5, "chance")
 
 

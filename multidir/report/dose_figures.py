@@ -47,7 +47,7 @@ def dose_curves(
         panels = draw.panels(figure, 1, len(targets), narrow)
         for axes, target in zip(panels, targets, strict=True):
             _dose_panel(axes, points[points["target"] == target], target)
-        draw.from_zero(panels, highest)
+        draw.from_zero(panels, 1.15 * highest)  # values are written above the highest points
         for axes in panels if narrow else panels[:1]:
             draw.percent_axis(axes, noun if narrow else label)
         for axes in panels[1:] if narrow else panels:
@@ -121,6 +121,16 @@ def _series(points: pd.DataFrame) -> list[tuple[str, str, str, pd.DataFrame]]:
     return found
 
 
+def _name_peaks(axes: Axes, peaks: list[tuple[pd.Series, str]], near: float) -> None:
+    """Write the highest value of each curve; those at one dose that lie near each other, above each other."""
+    written: list[pd.Series] = []
+    for peak, role in sorted(peaks, key=lambda item: item[0]["high"]):
+        line = sum(one["dose"] == peak["dose"] and peak["high"] - one["high"] < near for one in written)
+        text = words.percent(peak["value"])
+        draw.value_label(axes, peak["dose"], peak["high"], text, ROLE_TONES[role], line)
+        written.append(peak)
+
+
 def _dose_panel(axes: Axes, points: pd.DataFrame, target: str) -> None:
     axes.set_title(f"steering the {TARGET_NAMES[target]}")
     if points.empty:
@@ -130,14 +140,15 @@ def _dose_panel(axes: Axes, points: pd.DataFrame, target: str) -> None:
     none = point_at(points, direction_role="none")
     if none is not None:
         draw.level(axes, none["value"])
+    peaks: list[tuple[pd.Series, str]] = []
     for role, name, marker, group in _series(points):
         if role in NULLS:
             _null_spread(axes, group, ROLE_TONES[role], name)
         else:
             draw.curve(axes, group, "dose", ROLE_TONES[role], name, TARGET_LINES[target], marker)
-            peak = best(group)
-            if peak is not None and target == "reasoning":
-                draw.value_label(axes, peak["dose"], peak["high"], words.percent(peak["value"]), ROLE_TONES[role])
+            peak = best(group) if target == "reasoning" else None
+            peaks += [] if peak is None else [(peak, role)]
+    _name_peaks(axes, peaks, 0.1 * points["high"].max())
 
 
 def _null_spread(axes: Axes, points: pd.DataFrame, tone: Tone, name: str) -> None:

@@ -123,9 +123,15 @@ def write(
     )
 
 
-def value_label(axes: Axes, x: float, y: float, text: str, tone: Tone) -> None:
-    """Write a value above its point."""
-    write(axes, text, (x, y), tone, size=8.5, weight="bold")
+def value_label(axes: Axes, x: float, y: float, text: str, tone: Tone, line: int = 0) -> None:
+    """Write a value above its point, so many lines higher than right above it."""
+    write(axes, text, (x, y), tone, (0, 7 + 11 * line), size=8.5, weight="bold")
+
+
+def to_one(axes: Axes, lowest: float) -> None:
+    """Let the values end at 1, with room above for what is written there."""
+    axes.set_ylim(lowest, 1 + 0.12 * (1 - lowest))
+    axes.set_yticks([tick for tick in axes.get_yticks() if lowest <= tick < 1.001])
 
 
 def sentence_start(axes: Axes, label: bool = True) -> None:
