@@ -16,6 +16,7 @@ from multidir.cli import main
 from multidir.cli.commands import COMMANDS
 from multidir.cli.completion import options_known
 from multidir.cli.parser import GLOBAL
+from multidir.experiments import pair_reading
 from multidir.recipes.find import full_name, recipe_files
 from multidir.recipes.preset import preset_names
 from multidir.records.combination import Combination
@@ -102,3 +103,9 @@ def test_every_verdict_on_a_pair_has_its_part_and_says_what_it_means() -> None:
     assert titles == [verdict.value for verdict in Combination]
     for verdict in Combination:
         assert verdict.sentence in text, verdict
+
+
+def test_the_page_on_the_protocol_has_the_rule_as_it_is() -> None:
+    table = [line for line in (pair_reading.__doc__ or "").splitlines() if line.startswith("|")]
+    assert len(table) == 6
+    assert "\n".join(table) in (DOCS / "protocol.md").read_text(encoding="utf-8")
