@@ -117,8 +117,10 @@ def _region(evidence: Evidence, rules: CombinationRules) -> Combination:
     over_best = evidence.axes.over_best
     if one is LogOdds.ANTAGONISM and over_best.has_interval and over_best.high < 0:
         return Combination.ANTAGONISM
-    if two is Doses.ABOVE and one in (LogOdds.SYNERGY, LogOdds.ADDITIVE):
-        return Combination.SYNERGY if one is LogOdds.SYNERGY else Combination.INDEPENDENT_CAUSES
+    if two is Doses.ABOVE and one is LogOdds.SYNERGY:
+        return Combination.SYNERGY
+    if two is Doses.ABOVE and one is LogOdds.ADDITIVE and evidence.axes.beyond:
+        return Combination.INDEPENDENT_CAUSES
     if two is Doses.ONE and one is not LogOdds.UNDETERMINED:
         return Combination.ADDITIVE if one is LogOdds.ADDITIVE else Combination.THRESHOLD_POOLING
     if two is Doses.BELOW:

@@ -102,14 +102,14 @@ def omnibus(value: FloatArray, spread: FloatArray, n: int) -> float:
         F = (n - q) / (q (n - 1)) beta' V^-1 beta   ~   F(q, n - q)        (Hotelling)
 
     Args:
-        value: (q,) float. Coefficients; those that are nan are left out.
+        value: (q,) float. Coefficients; those that are nan, or whose deviations are not finite, are left out.
         spread: (m, q) float. Their deviations by prompt.
         n: Prompts that inform them.
     Returns:
         nan when nothing is left to test or there are not enough prompts.
     Source: H. Hotelling (1931); for cluster-robust tests Pustejovsky and Tipton, J. Bus. Econ. Stat. 36 (2018).
     """
-    known = ~np.isnan(value)
+    known = ~np.isnan(value) & np.isfinite(spread).all(axis=0)
     beta, deviations = value[known], spread[:, known]
     q = beta.size
     if q == 0 or n <= q:

@@ -87,3 +87,10 @@ def test_omnibus_sees_an_effect_and_knows_when_it_cannot(rng: np.random.Generato
     assert omnibus(np.array([math.nan, x[:, 0].mean()]), spread[:, :2], 30) < 0.01
     assert math.isnan(omnibus(x.mean(axis=0), spread, 3))
     assert math.isnan(omnibus(np.array([math.nan]), spread[:, :1], 30))
+
+
+def test_an_omnibus_test_of_what_has_no_errors_says_nothing() -> None:
+    spread = np.full((20, 2), np.nan)
+    assert np.isnan(omnibus(np.array([0.3, 0.1]), spread, 20))
+    spread[:, 0] = np.random.default_rng(0).normal(0, 0.02, 20)
+    assert omnibus(np.array([0.3, 0.1]), spread, 20) == omnibus(np.array([0.3]), spread[:, :1], 20)
