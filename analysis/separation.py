@@ -1,8 +1,8 @@
 """Does a token's projection on the direction tell that backtracking comes next?
 
 Cross-fitted AUROC of the projection, sentences before backtracking against all others, split by trace, for
-every model, site and window of offsets, with intervals that resample traces. The paper reports no such
-number. 0.5 is chance.
+every model, site and window of offsets, with intervals that resample traces and allow for their training as well as
+testing. The paper reports no such number. 0.5 is chance.
 
     multidir run analysis/separation --activations runs/data/activations/... --windows -13:-8 0:4
 

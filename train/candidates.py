@@ -1,9 +1,11 @@
 """Which directions are worth steering? Everything that may be one, found in many ways, measured, and ordered.
 
 Differences of means, probe normals, principal and independent axes of the rows before the behaviour, and latents of
-dictionaries (by contrast, by ReasonScore, by attribution). What is one thing is grouped and represented once; the most
-promising are added and taken out in texts already written, beside random, covariance-matched and label-shuffled
-directions. Prediction: on the tiny pair both planted causes are among the first five, though nobody named them.
+dictionaries and crosscoders (by contrast, by ReasonScore, by attribution). What is one thing is grouped and represented
+once; the most promising are added and taken out in texts already written, beside random, covariance-matched and
+label-shuffled directions. Each says what it does, whether it promotes or suppresses, whether half of the traces give it
+again, what was grouped with it, and whether it only turns a word on (a token knob). Prediction: on the tiny pair both
+planted causes are among the first five, though nobody named them.
 
     multidir run train/candidates --activations runs/data/activations/... --dictionaries runs/train/sae/... --site L10
 
@@ -52,8 +54,9 @@ def main(cfg: Config) -> Path:
     with run:
         store = ActivationStore.open(cfg.activations, verify=True)
         annotator = choose_annotator(store, cfg.science.annotator)
-        lm = load_model(cfg.pair.source("reasoning"), "reasoning", cfg.compute.device, cfg.compute.dtype)
-        found = find_candidates(lm, store, annotator, every_subject(cfg.dictionaries, store), cfg.science)
+        role = cfg.pair.steered
+        lm = load_model(cfg.pair.source(role), role, cfg.compute.device, cfg.compute.dtype)
+        found = find_candidates(lm, store, annotator, every_subject(cfg.dictionaries, store, role), cfg.science)
         save_directions(run.file("directions.safetensors"), found.directions)
         write_json_atomic(run.file("norms.json"), mean_norms(store, {item.site for item in found.directions}))
         save_results(run, found.results)

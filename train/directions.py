@@ -2,7 +2,8 @@
 
 Difference of means over windows of token offsets before a sentence's first token, for every model, site, window and
 label: v = mean over windows before that label - mean over windows before all labelled sentences (arXiv 2507.12638,
-Eq. 3). Norms and the cosine between the two models come with intervals that resample traces.
+Eq. 3). Norms and the cosine between the two models come with intervals that resample traces. For everything else that
+may be worth steering (probe normals, axes, latents), measured and ordered beside these, see train/candidates.
 
     multidir run train/directions --activations runs/data/activations/... --windows -13:-8 five@-4 --rules paper-code
 

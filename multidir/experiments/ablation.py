@@ -9,10 +9,18 @@ import numpy as np
 import pandas as pd
 
 from multidir.errors import ConfigError
-from multidir.experiments.ablation_arms import arms_of, random_arms
+from multidir.experiments.ablation_arms import NULLS, arms_of, random_arms
 from multidir.experiments.ablation_forced import at_equal_damage, damage_table, sets_table
 from multidir.experiments.ablation_probes import probes_after
-from multidir.experiments.ablation_texts import NULL, needed_verdicts, texts_table, write_texts
+from multidir.experiments.ablation_texts import texts_table, write_texts
+from multidir.experiments.ablation_verdicts import (
+    AFTER_BOTH,
+    IN_LOG_ODDS,
+    IN_TEXTS,
+    NULL_NAMES,
+    needed_verdicts,
+    told,
+)
 from multidir.experiments.candidate_finders import CONTROLS, Sought
 from multidir.experiments.dictionary_subjects import Subject
 from multidir.experiments.gradients import Gradients
@@ -23,6 +31,7 @@ from multidir.experiments.settings import AblationChoice
 from multidir.experiments.steering import Bench
 from multidir.experiments.token_knobs import word_tokens
 from multidir.methods.window_rules import parse_window
+from multidir.models.language_model import LanguageModel
 from multidir.organism.planting import CAUSES
 from multidir.records.direction import Direction, DirectionSet
 from multidir.store.activations import ActivationStore
@@ -30,7 +39,8 @@ from multidir.types import BoolArray
 
 
 def ablation_study(
-    bench: Bench,
+    lm: LanguageModel,
+    bench: Bench | None,
     store: ActivationStore,
     annotator: str,
     directions: DirectionSet,
@@ -42,7 +52,8 @@ def ablation_study(
     """Take directions out in texts already written and while the model writes, and look at what is left.
 
     Args:
-        bench: the model, and prompts for free generation.
+        lm: the model.
+        bench: it with prompts for free generation; without them effects are those in written texts only.
         store: its activations with labels.
         annotator: whose.
         directions: candidates, strongest first; controls among them are not studied.
@@ -55,30 +66,32 @@ def ablation_study(
         DesignError: too few labelled sentences.
     """
     chosen = chosen_directions(directions, choice)
-    site, lm = chosen[0].site, bench.lm
+    site = chosen[0].site
     sought = Sought.read(store, annotator, choice.label, lm.role, site, parse_window(choice.fit_window), choice.seed)
     questions = Questions.of(store, annotator, choice.label, choice.texts)
     tokens = word_tokens(lm, choice.words)
     mean = np.asarray(store.moments(lm.role, site).mean, dtype=np.float64)
     gradients = Gradients.of(lm, questions, site, tokens, mean, choice.steps)
     arms = arms_of(sought, chosen, subjects, mean, gradients.x, choice)
-    random = random_arms(chosen, mean, choice.n_random, choice.seed)
+    written = [arm for arm in arms if arm.kind in choice.generated]
+    random = random_arms(written or arms, mean, gradients.x, choice.n_random, choice.seed)
     norm = store.mean_norm(lm.role, site)
-    damage = damage_table(lm, [*arms, *random], questions, tokens, gradients, norm, choice.shares)
+    damage, pooled = damage_table(lm, [*arms, *random], questions, tokens, gradients, norm, choice.shares)
     targets = _targets(sought, store, lm.tokenizer, choice)
-    probes = probes_after(sought, arms, targets, choice.folds, choice.penalty, choice.draws, choice.seed)
     tables = {
         "damage": damage,
         "equal": at_equal_damage(damage),
         "sets": sets_table(lm, chosen, mean, questions, tokens),
-        "probes": probes,
+        "probes": probes_after(sought, arms, targets, choice.folds, choice.penalty, choice.draws, choice.seed),
     }
-    written = [arm for arm in arms if arm.kind in choice.generated]
+    if bench is None:
+        full = pd.concat([damage[(damage["share"] == 1) & ~damage["kind"].isin(NULLS)], pooled], ignore_index=True)
+        return Results(tables, _forced_headline(full), needed_verdicts(full, IN_LOG_ODDS))
     by_arm = write_texts(bench, written, random, choice.null_prompts, file)
     kinds = {arm.name: arm.kind for arm in arms}
     texts = texts_table(by_arm, kinds, answers, choice.draws, choice.seed, choice.causes)
-    verdicts = needed_verdicts(texts)
-    return Results({**tables, "texts": texts}, _headline(texts, damage), verdicts)
+    verdicts = needed_verdicts(texts, AFTER_BOTH if choice.causes else IN_TEXTS)
+    return Results({**tables, "texts": texts}, _headline(texts), verdicts)
 
 
 def chosen_directions(directions: DirectionSet, choice: AblationChoice) -> list[Direction]:
@@ -105,21 +118,24 @@ def _targets(sought: Sought, store: ActivationStore, tokenizer: object, choice: 
     return targets
 
 
-def _headline(texts: pd.DataFrame, damage: pd.DataFrame) -> str:
+def _headline(texts: pd.DataFrame) -> str:
     plain = texts[texts["arm"] == "none"].iloc[0]
-    real = texts[~texts["kind"].isin(["none", NULL])].sort_values("change", kind="stable")
+    real = texts[~texts["kind"].isin(["none", *NULLS])].sort_values("change", kind="stable")
     parts = [f"nothing taken out, {plain['share']:.1%} of sentences backtrack"]
     if len(real):
         best = real.iloc[0]
-        parts.append(f"with '{best['arm']}' {best['share']:.1%} ({_change(best)} points)")
-    null = texts[texts["arm"] == NULL]
-    if len(null):
-        count = int((damage["kind"] == "random").sum())
-        parts.append(
-            f"with {count} random ablations of equal norm {null.iloc[0]['share']:.1%} ({_change(null.iloc[0])})"
-        )
+        parts.append(f"with '{best['arm']}' {best['share']:.1%} ({told(best, IN_TEXTS)} points)")
+    for kind, row in _each_null(texts):
+        parts.append(f"with {NULL_NAMES[kind]} {row['share']:.1%} ({told(row, IN_TEXTS)})")
     return "; ".join(parts)
 
 
-def _change(row: pd.Series) -> str:
-    return f"{100 * row['change']:+.1f} [{100 * row['change_low']:.1f}, {100 * row['change_high']:.1f}]"
+def _forced_headline(full: pd.DataFrame) -> str:
+    best = full[~full["kind"].isin(NULLS)].sort_values("fall", ascending=False, kind="stable").iloc[0]
+    parts = [f"before backtracking the log-odds of the words fall most with '{best['arm']}': {told(best, IN_LOG_ODDS)}"]
+    parts += [f"with {NULL_NAMES[kind]} {told(row, IN_LOG_ODDS)}" for kind, row in _each_null(full)]
+    return "; ".join(parts)
+
+
+def _each_null(table: pd.DataFrame) -> list[tuple[str, pd.Series]]:
+    return [(kind, table[table["kind"] == kind].iloc[0]) for kind in NULLS if (table["kind"] == kind).any()]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from multidir.errors import ConfigError
 from multidir.experiments.candidate_finders import Sought
 from multidir.experiments.dictionary_subjects import Subject
 from multidir.experiments.gradients import SCOPE
@@ -26,6 +27,9 @@ from multidir.sae.dictionary import Dictionary
 from multidir.sae.latents import clampable
 from multidir.types import FloatArray
 
+NULLS = ("random", "matched")
+"""Kinds of arms that take random directions out."""
+
 
 @dataclass(frozen=True, eq=False)
 class Arm:
@@ -33,7 +37,7 @@ class Arm:
 
     name: str
     kind: str
-    """`project`, `mean`, `span`, `leace`, `inlp`, `gated`, `latents` or `random`."""
+    """`project`, `mean`, `span`, `leace`, `inlp`, `gated` or `latents`; or one of `NULLS`."""
     eraser: Eraser | None = None
     gate: Gate | None = None
     coder: Dictionary | None = None
@@ -104,19 +108,40 @@ def arms_of(
     return [*arms, *_latent_arms(sought, chosen, subjects)]
 
 
-def random_arms(chosen: Sequence[Direction], mean: FloatArray, count: int, seed: int) -> list[Arm]:
-    """The null: what the span of the directions holds at every token, taken out of as many random directions instead.
+def random_arms(arms: Sequence[Arm], mean: FloatArray, rows: FloatArray, count: int, seed: int) -> list[Arm]:
+    """The two nulls, so many arms of each: what is taken out is chosen at random.
 
-    Read where the span reads and written elsewhere, each token's edit is exactly as long as that of holding the span.
+    `random` does the same to as many random directions as the strongest arm has: is the operation harmless? As random
+    directions hold little, it changes little. `matched` reads what the strongest arm reads and takes it out of random
+    directions instead, at each token exactly as long as that arm's edit: does equal damage do as much?
+
+    Args:
+        arms: those that are compared with them; the strongest one changes the rows most.
+        mean: (d,) mean row.
+        rows: (n, d) rows that the model writes.
+        count: arms of each kind.
+        seed: of the directions.
+    Raises:
+        ConfigError: no arm that an eraser makes.
     """
-    basis = orthonormal_basis(np.stack([item.unit for item in chosen]), rtol=1e-6)
-    rng = np.random.default_rng(seed)
+    erasers = [arm for arm in arms if arm.eraser is not None]
+    if not erasers and count:
+        raise ConfigError("random ablations copy an arm that an eraser makes, and only latents are switched off")
+    if not count:
+        return []
+    strongest = max(erasers, key=lambda arm: float(np.linalg.norm(arm.change(rows), axis=1).mean()))
+    like, rng = strongest.eraser, np.random.default_rng(seed)
+    assert like is not None
+    axes, squares, _ = np.linalg.svd(like.left @ like.left.T)
+    root = axes * np.sqrt(squares)
     found = []
     for i in range(count):
-        left = orthonormal_basis(random_units(len(basis), basis.shape[1], rng))
-        eraser = Eraser(f"random-{i}", chosen[0].site, np.asarray(left), np.asarray(basis), mean, "random")
-        found.append(Arm(f"random {i}", "random", eraser))
-    return found
+        basis = np.asarray(orthonormal_basis(random_units(len(like.left), like.d, rng)))
+        same = Eraser(f"random-{i}", like.site, basis, basis, mean, "random")
+        moved = Eraser(f"matched-{i}", like.site, root @ basis, like.right, like.center, "random")
+        found.append(Arm(f"random {i}", "random", same, strongest.gate))
+        found.append(Arm(f"random of equal norm {i}", "matched", moved, strongest.gate))
+    return sorted(found, key=lambda arm: NULLS.index(arm.kind))
 
 
 def _gated(

@@ -7,16 +7,19 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from multidir.experiments.ablation_arms import Arm
+from multidir.experiments.ablation_arms import NULLS, Arm
+from multidir.experiments.ablation_verdicts import over_nulls
 from multidir.experiments.gradients import Gradients
 from multidir.experiments.places import Questions
+from multidir.experiments.probe_score import interval
 from multidir.models.language_model import LanguageModel
 from multidir.records.direction import Direction
 from multidir.records.eraser import Eraser
 from multidir.stats.clustered import cluster_means
+from multidir.stats.crossed import RandomTreatments, Ratio
 from multidir.steer.forced import teacher_forced
 from multidir.steer.steering import Mixture
-from multidir.types import FloatArray
+from multidir.types import FloatArray, IntArray
 
 
 def falls(
@@ -35,36 +38,62 @@ def damage_table(
     gradients: Gradients,
     mean_norm: float,
     shares: Sequence[float],
-) -> pd.DataFrame:
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Effect and damage of every arm at every share.
 
     Returns:
-        arm, kind, share, edit_norm (mean over edited text, relative to the mean residual norm), fall, low, high (of the
-        log-odds before the behaviour, clustered by text), kl (nats, before other sentences), estimated and integrated
-        (what gradients say the fall is).
+        The table: arm, kind, share, edit_norm (mean over edited text, relative to the mean residual norm), fall (of the
+        log-odds before the behaviour) with its interval by text, kl (nats, before other sentences), estimated and
+        integrated (what gradients say the fall is), n_prompts (texts); for arms in full that are not random,
+        fall_over_random and fall_over_matched with their intervals: how much more falls than by another random ablation
+        of that kind.
+        And each kind of random arms together: arm, kind, fall with its interval, n_prompts.
     """
-    cells = [(arm, share) for arm in arms for share in (shares if arm.gradual and arm.kind != "random" else (1.0,))]
+    cells = [(arm, share) for arm in arms for share in (shares if arm.gradual and arm.kind not in NULLS else (1.0,))]
     fall, kl = falls(lm, [arm.edits(share) for arm, share in cells], questions, tokens)
-    found = cluster_means(fall.T, questions.trace[questions.before])
+    text = questions.trace[questions.before]
+    found, nulls = cluster_means(fall.T, text), _nulls(cells, fall, text)
     done = {arm.name: arm.change(gradients.x) for arm in arms}
     rows = []
-    for (arm, share), estimate, other in zip(cells, found, kl, strict=True):
+    for (arm, share), estimate, mine, other in zip(cells, found, fall, kl, strict=True):
         change = done[arm.name] * share
+        real = share == 1 and arm.kind not in NULLS
         rows.append(
             {
                 "arm": arm.name,
                 "kind": arm.kind,
                 "share": share,
                 "edit_norm": float(np.linalg.norm(change, axis=1).mean() / mean_norm),
-                "fall": estimate.value,
-                "low": estimate.low,
-                "high": estimate.high,
+                **interval("fall", estimate),
                 "kl": float(other.mean()),
                 "estimated": -gradients.of_edit(change),
                 "integrated": -gradients.of_edit(change, integrated=True),
+                "n_prompts": estimate.n,
+                **(over_nulls(Ratio.of(*_sums(mine, text)), nulls, "fall") if real else {}),
             }
         )
-    return pd.DataFrame(rows)
+    unmoved = Ratio(0.0, np.zeros(np.unique(text).size))
+    pooled = [
+        {"arm": kind, "kind": kind, **interval("fall", null.change(unmoved)), "n_prompts": null.cells.shape[1]}
+        for kind, null in nulls.items()
+    ]
+    return pd.DataFrame(rows), pd.DataFrame(pooled)
+
+
+def _nulls(cells: Sequence[tuple[Arm, float]], fall: FloatArray, text: IntArray) -> dict[str, RandomTreatments]:
+    found = {}
+    for kind in NULLS:
+        mine = [_sums(each, text) for (arm, _), each in zip(cells, fall, strict=True) if arm.kind == kind]
+        if len(mine) > 1:
+            found[kind] = RandomTreatments.of(*map(np.stack, zip(*mine, strict=True)))
+    return found
+
+
+def _sums(values: FloatArray, text: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Sum and number of values by text."""
+    place = np.unique(text, return_inverse=True)[1]
+    sums: FloatArray = np.bincount(place, weights=values).astype(np.float64)
+    return sums, np.bincount(place).astype(np.float64)
 
 
 def at_equal_damage(table: pd.DataFrame) -> pd.DataFrame:
@@ -77,9 +106,9 @@ def at_equal_damage(table: pd.DataFrame) -> pd.DataFrame:
     Returns:
         arm, kind, edit_norm and kl (in full), fall_at_norm, fall_at_kl, norm_level, kl_level.
     """
-    real = table[table["kind"] != "random"]
+    real = table[~table["kind"].isin(NULLS)]
     full = real[real["share"] == 1]
-    working = full[full["low"] > 0] if (full["low"] > 0).any() else full
+    working = full[full["fall_low"] > 0] if (full["fall_low"] > 0).any() else full
     levels = {name: float(working[name].min()) for name in ("edit_norm", "kl")}
     rows = []
     for (arm, kind), part in real.groupby(["arm", "kind"], sort=False):

@@ -10,20 +10,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from multidir.experiments.ablation_arms import Arm
-from multidir.experiments.cells import Counts, backtrack_counts
+from multidir.experiments.ablation_arms import NULLS, Arm
+from multidir.experiments.ablation_verdicts import over_nulls
+from multidir.experiments.cells import Counts, backtrack_counts, by_condition
+from multidir.experiments.probe_score import interval
 from multidir.experiments.steering import Bench, run_conditions
 from multidir.organism.grammar import answered, parse, step_outcomes
 from multidir.records.outcome import Condition, Outcome
-from multidir.records.verdict import Status, Verdict
 from multidir.stats.bootstrap import weighted_bootstrap
+from multidir.stats.crossed import RandomTreatments, Ratio
 from multidir.stats.estimate import Estimate
 from multidir.stats.proportions import ratio_of_sums
 from multidir.types import FloatArray
-
-NULL = "random"
-"""Name of all random arms together."""
-PLAIN = Condition("reasoning", "none", 0.0)
 
 Count = Callable[[Sequence[Outcome], Sequence[str]], Counts]
 """From outcomes and prompts to a numerator and a denominator per prompt."""
@@ -32,10 +30,10 @@ Count = Callable[[Sequence[Outcome], Sequence[str]], Counts]
 def write_texts(
     bench: Bench, arms: Sequence[Arm], random: Sequence[Arm], null_prompts: int, file: Path
 ) -> dict[str, list[Outcome]]:
-    """Outcomes by arm: `none`, every arm, and `random` with all random arms, each on a part of the prompts.
+    """Outcomes by arm: `none`, every arm, and each kind of random arms together, each of them on a part of the prompts.
 
-    The parts differ, so that the random arms together have seen all prompts: their pool then rests on as many clusters
-    as the other arms do.
+    The parts differ, so that the random arms of a kind together have seen all prompts: their pool then rests on as many
+    clusters as the other arms do.
 
     Args:
         bench: target model and prompts.
@@ -43,18 +41,20 @@ def write_texts(
         random: on about `null_prompts` prompts each.
         file: outcomes on disk as they finish.
     """
-    cells = {Condition("reasoning", arm.name, 1.0, "share"): arm.edits() for arm in arms}
-    found = run_conditions(bench, {PLAIN: None, **cells}, file)
+    role = bench.lm.role
+    cells = {Condition(role, arm.name, 1.0, "share"): arm.edits() for arm in arms}
+    found = run_conditions(bench, {Condition(role, "none", 0.0): None, **cells}, file)
     by_arm: dict[str, list[Outcome]] = {"none": [], **{arm.name: [] for arm in arms}}
     for outcome in found:
         by_arm[outcome.condition.direction].append(outcome)
-    if random:
-        by_arm[NULL] = []
-        parts = min(max(1, round(len(bench.prompts) / max(1, null_prompts))), len(random))
+    for kind in dict.fromkeys(arm.kind for arm in random):
+        mine = [arm for arm in random if arm.kind == kind]
+        parts = min(max(1, round(len(bench.prompts) / max(1, null_prompts))), len(mine))
+        by_arm[kind] = []
         for part in range(parts):
             some = replace(bench, prompts=list(bench.prompts)[part::parts])
-            null = {Condition("reasoning", arm.name, 1.0, "share"): arm.edits() for arm in random[part::parts]}
-            by_arm[NULL] += run_conditions(some, null, file)
+            null = {Condition(role, arm.name, 1.0, "share"): arm.edits() for arm in mine[part::parts]}
+            by_arm[kind] += run_conditions(some, null, file)
     return by_arm
 
 
@@ -72,85 +72,63 @@ def texts_table(
         arm, kind, n_prompts, n_texts, n_unscored, share, low, high (of sentences that backtrack), change, change_low,
         change_high, logprob (mean, of the unsteered model), words, coherent; and on the tiny pair, each with its
         interval, accuracy and accuracy_change (of answers), both_rate and both_change (of backtracking after steps
-        that have both causes).
+        that have both causes). For every arm that is not random, change_over_random and change_over_matched, with
+        their intervals: how much more it changes than another random ablation of that kind would. Intervals of random
+        ablations allow for which directions were drawn.
     """
+    prompts = sorted({o.prompt_id for o in by_arm["none"]})
+    counts: dict[str, tuple[str, Count]] = {"change": ("share", backtrack_counts)}
+    if causes:
+        counts |= {"accuracy_change": ("accuracy", _checking(answers)), "both_change": ("both_rate", _after_both)}
+    nulls = {what: _nulls(count, by_arm, prompts) for what, (_, count) in counts.items()}
     rows = []
     for arm, outcomes in by_arm.items():
-        prompts = sorted({o.prompt_id for o in outcomes})
-        plain = [o for o in by_arm["none"] if o.prompt_id in set(prompts)]
         row: dict[str, Any] = {
             "arm": arm,
             "kind": kinds.get(arm, arm),
-            "n_prompts": len(prompts),
+            "n_prompts": len({o.prompt_id for o in outcomes}),
             "n_texts": len(outcomes),
             "n_unscored": sum(o.n_backtracks is None for o in outcomes),
         }
-        row |= _beside(backtrack_counts, outcomes, plain, prompts, ("share", "change"), draws, seed)
+        for what, (share, count) in counts.items():
+            plain = count(by_arm["none"], prompts)
+            if arm in NULLS:
+                row |= _random_beside(nulls[what].get(arm), Ratio.of(*plain), share, what)
+            else:
+                row |= _beside(count(outcomes, prompts), plain, share, what, draws, seed)
+            if arm not in ("none", *NULLS):
+                row |= over_nulls(Ratio.of(*count(outcomes, prompts)), nulls[what], what)
         row |= {"logprob": _mean([o.logprob for o in outcomes]), "words": _mean([o.n_words for o in outcomes])}
         row["coherent"] = _mean([None if o.coherent is None else float(o.coherent) for o in outcomes])
-        if causes:
-            checked = _checking(answers)
-            row |= _beside(checked, outcomes, plain, prompts, ("accuracy", "accuracy_change"), draws, seed)
-            row |= _beside(_after_both, outcomes, plain, prompts, ("both_rate", "both_change"), draws, seed)
         rows.append(row)
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows)
+    return table.rename(columns={"share_low": "low", "share_high": "high"})
 
 
-def needed_verdicts(table: pd.DataFrame) -> list[Verdict]:
-    """Does backtracking fall with each arm? Only where random ablations of equal norm leave it alone.
-
-    Judged on the share of sentences that backtrack; on the tiny pair on steps that have both causes.
-    """
-    what, share = ("both_change", "both_rate") if "both_change" in table else ("change", "share")
-    unit = (
-        "after steps with both causes, backtracking" if what == "both_change" else "the share of backtracking sentences"
-    )
-    null = table[table["arm"] == NULL]
-    verdicts = []
-    for _, row in table[~table["kind"].isin(["none", NULL])].iterrows():
-        change = _estimate(row, what)
-        if not len(null) or not _estimate(null.iloc[0], what).has_interval:
-            status = Status.UNDETERMINED
-        elif _estimate(null.iloc[0], what).excludes(0):
-            status = Status.INVALID
-        elif change.excludes(0):
-            status = Status.SUPPORTED if change.value < 0 else Status.REFUTED
-        else:
-            status = Status.UNDETERMINED
-        random = f"random ablations of equal norm by {_points(null.iloc[0], what)}" if len(null) else "no null was run"
-        verdicts.append(
-            Verdict(
-                claim=f"Spontaneous backtracking falls when one does this: {row['arm']}.",
-                status=status,
-                because=f"With it, {unit} changes by {_points(row, what)} points to {row[share]:.1%}; {random}.",
-                rule="supported: the interval of the change is below zero, and that of random ablations of equal norm, "
-                "pooled, includes zero; refuted: above zero; invalid: random ablations change it as well",
-                estimates={"change": change},
-            )
-        )
-    return verdicts
+def _nulls(
+    count: Count, by_arm: Mapping[str, Sequence[Outcome]], prompts: Sequence[str]
+) -> dict[str, RandomTreatments]:
+    """What the random arms of each kind do together, where there are two at least."""
+    found = {}
+    for kind in NULLS:
+        cells = list(by_condition(by_arm.get(kind, ())).values())
+        if len(cells) > 1:
+            hits, trials = zip(*(count(each, prompts) for each in cells), strict=True)
+            found[kind] = RandomTreatments.of(np.stack(hits), np.stack(trials))
+    return found
 
 
-def _points(row: pd.Series, what: str) -> str:
-    return f"{100 * row[what]:+.1f} [{100 * row[f'{what}_low']:.1f}, {100 * row[f'{what}_high']:.1f}]"
+def _random_beside(null: RandomTreatments | None, plain: Ratio, share: str, change: str) -> dict[str, Any]:
+    """Share and change of random arms, as `_beside`."""
+    unknown = Estimate(np.nan, np.nan, np.nan, 0, "fewer than two random ablations")
+    nothing = Ratio(0.0, np.zeros_like(plain.influence))
+    found = (unknown, unknown) if null is None else (null.change(nothing), null.change(plain))
+    return interval(share, found[0]) | interval(change, found[1])
 
 
-def _estimate(row: pd.Series, what: str) -> Estimate:
-    ends = row[f"{what}_low"], row[f"{what}_high"]
-    return Estimate(row[what], *ends, int(row["n_prompts"]), "cluster bootstrap", "share")
-
-
-def _beside(
-    count: Count,
-    outcomes: Sequence[Outcome],
-    plain: Sequence[Outcome],
-    prompts: Sequence[str],
-    names: tuple[str, str],
-    draws: int,
-    seed: int,
-) -> dict[str, float]:
+def _beside(treated: Counts, plain: Counts, share: str, change: str, draws: int, seed: int) -> dict[str, Any]:
     """A share with its interval, and its difference from the same share with nothing taken out, same prompts."""
-    (num, den), (num_0, den_0) = count(outcomes, prompts), count(plain, prompts)
+    (num, den), (num_0, den_0) = treated, plain
 
     def difference(w: FloatArray) -> FloatArray:
         with np.errstate(invalid="ignore", divide="ignore"):
@@ -159,18 +137,10 @@ def _beside(
 
     unknown = Estimate(np.nan, np.nan, np.nan, 0, "no scored text")
     known = den.sum() > 0
-    share = ratio_of_sums(num, den, np.random.default_rng(seed), draws, icc=0.0) if known else unknown
+    level = ratio_of_sums(num, den, np.random.default_rng(seed), draws, icc=0.0) if known else unknown
     both = known and den_0.sum() > 0
-    change = weighted_bootstrap(difference, len(num), np.random.default_rng(seed), draws) if both else unknown
-    low, high = ("low", "high") if names[0] == "share" else (f"{names[0]}_low", f"{names[0]}_high")
-    return {
-        names[0]: share.value,
-        low: share.low,
-        high: share.high,
-        names[1]: change.value,
-        f"{names[1]}_low": change.low,
-        f"{names[1]}_high": change.high,
-    }
+    moved = weighted_bootstrap(difference, len(num), np.random.default_rng(seed), draws) if both else unknown
+    return interval(share, level) | interval(change, moved)
 
 
 def _checking(answers: Mapping[str, str | None]) -> Count:

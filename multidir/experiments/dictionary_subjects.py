@@ -79,11 +79,11 @@ def load_subjects(
     return found
 
 
-def every_subject(folder: Path | None, store: ActivationStore) -> list[Subject]:
-    """All dictionaries of a run of train/sae, or the one in an SAE folder; none without a folder."""
+def every_subject(folder: Path | None, store: ActivationStore, role: Role) -> list[Subject]:
+    """All dictionaries of a run of train/sae, or the one in an SAE folder, of `role` if it does not say of which."""
     if folder is None:
         return []
-    return load_subjects(dictionary_sources(str(folder)), store, "reasoning", None, Settings(2048, 0, 0, 0, None, 0))
+    return load_subjects(dictionary_sources(str(folder)), store, role, None, Settings(2048, 0, 0, 0, None, 0))
 
 
 def _keys(source: str | Path, role: Role, site: Site | None) -> tuple[Key, ...]:

@@ -42,21 +42,22 @@ def load_bench(
 ) -> Bench:
     """One target model with everything around it.
 
-    A relative dose is relative to the reasoning model's mean residual norm for both targets, so that both
-    get the very same vector.
+    A relative dose is relative to the reasoning model's mean residual norm for both targets, so that both get the very
+    same vector; where there is one model only, to its own.
 
     Raises:
         DesignError: the split has no problems.
     """
-    reasoning = load_model(pair.source("reasoning"), "reasoning", compute.device, compute.dtype)
-    target = reasoning if role == "reasoning" else load_model(pair.source(role), role, compute.device, compute.dtype)
+    home = pair.steered
+    reasoning = load_model(pair.source(home), home, compute.device, compute.dtype)
+    target = reasoning if role == home else load_model(pair.source(role), role, compute.device, compute.dtype)
     problems = read_rows(prompts / f"{science.split}.jsonl", Prompt)
     if not problems:
         raise DesignError(f"the split {science.split!r} of {prompts} has no problems; give it some in data/prompts")
     return Bench(
         lm=target,
         prompts=rendered_for(target, reasoning, problems, load_special_map(pair)),
-        mean_norms=read_norms(directions / "norms.json", "reasoning"),
+        mean_norms=read_norms(directions / "norms.json", home),
         scorer=Scorer(annotator_by_name(science.scoring.annotator), science.scoring),
         sampling=sampling_for(reasoning, science.max_new_tokens),
         rollouts=science.rollouts,

@@ -11,6 +11,7 @@ token has a gradient.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Literal
 
 import numpy as np
@@ -70,7 +71,6 @@ def fit_pool(
     if pooling == "maximum":
         place -= _LAST
     query, moved = torch.zeros_like(value), torch.zeros_like(value)
-    learned = [each.requires_grad_() for each in (query, moved, place, level)]
 
     def score() -> torch.Tensor:
         z = (flat @ (value + moved)).view(*rows.shape[:2], -1)
@@ -78,17 +78,26 @@ def fit_pool(
             return torch.logsumexp(z + place, dim=1) + level
         return (torch.softmax((flat @ query).view_as(z) + place, dim=1) * z).sum(dim=1) + level
 
-    search = torch.optim.LBFGS(learned, max_iter=steps, history_size=8, line_search_fn="strong_wolfe")
-
     def loss() -> torch.Tensor:
-        search.zero_grad()
         z = score()
         fit = ((torch.nn.functional.softplus(z) - y * z) * share).sum()
-        total = fit + ridge * (query.square().sum() + moved.square().sum())
-        torch.autograd.backward(total)
-        return total.detach()
+        return fit + ridge * (query.square().sum() + moved.square().sum())
 
-    search.step(loss)  # type: ignore[no-untyped-call]
+    _minimise(loss, [query, moved, place, level], steps)
     with torch.inference_mode():
         scores: FloatArray = score().double().cpu().numpy()[:, :, None]
     return scores
+
+
+def _minimise(loss: Callable[[], torch.Tensor], learned: list[torch.Tensor], steps: int) -> None:
+    search = torch.optim.LBFGS(
+        [each.requires_grad_() for each in learned], max_iter=steps, history_size=8, line_search_fn="strong_wolfe"
+    )
+
+    def evaluated() -> torch.Tensor:
+        search.zero_grad()
+        value = loss()
+        torch.autograd.backward(value)
+        return value.detach()
+
+    search.step(evaluated)  # type: ignore[no-untyped-call]

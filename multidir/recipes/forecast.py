@@ -190,12 +190,14 @@ def _steering(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
 
 
 def _ablation(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
-    """Arms on all problems, and random ablations on some of them."""
+    """Arms on all problems, and random ablations of two kinds on some of them; without problems nothing is written."""
+    if "prompts" not in inputs:
+        return Row(name, gpu=None), Facts()
     arms = {"project": s.first, "mean": s.first, "span": s.first - 1, "inlp": len(s.inlp)}
     cells = 1 + sum(arms.get(kind, 1) for kind in s.generated)
     problems = inputs["prompts"].prompts[s.split]
     share = min(1.0, s.null_prompts / problems) if problems else 0.0
-    return _steered(name, cells + round(s.n_random * share), s, inputs, scene), Facts()
+    return _steered(name, cells + 2 * round(s.n_random * share), s, inputs, scene), Facts()
 
 
 def _combination(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:

@@ -31,8 +31,13 @@ class Pair:
         """
         found = self.base if role == "base" else self.reasoning
         if found is None:
-            raise ConfigError(f"this pair has no {role} model; give one with --pair.{role}")
+            raise ConfigError(f"this pair has no {role} model; give one with --{role}")
         return found
+
+    @property
+    def steered(self) -> Role:
+        """Whose behaviour is studied: the reasoning model, or the only one there is."""
+        return "base" if self.reasoning is None else "reasoning"
 
     @property
     def roles(self) -> tuple[Role, ...]:

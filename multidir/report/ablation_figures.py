@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
@@ -10,7 +12,20 @@ from multidir.report import draw, words
 from multidir.report.cells import checked, unscored
 from multidir.report.forest import forest, height
 from multidir.report.plot import Plot, compose
-from multidir.report.style import BASE, INK, LESS, MEAN, MUTED, OTHER_LABEL, PAIR, RANDOM, REASONING, SELF, Tone
+from multidir.report.style import (
+    BASE,
+    INK,
+    LESS,
+    MEAN,
+    MUTED,
+    OTHER_LABEL,
+    PAIR,
+    RANDOM,
+    RANDOM_LIKE,
+    REASONING,
+    SELF,
+    Tone,
+)
 
 TONES: dict[str, Tone] = {
     "project": BASE,
@@ -21,6 +36,7 @@ TONES: dict[str, Tone] = {
     "gated": SELF,
     "latents": LESS,
     "random": RANDOM,
+    "matched": RANDOM_LIKE,
     "none": MUTED,
 }
 NAMES = {
@@ -31,8 +47,11 @@ NAMES = {
     "inlp": "INLP",
     "gated": "gated",
     "latents": "latents off",
-    "random": "random, equal norm",
+    "random": "random, taken out alike",
+    "matched": "random, equal norm",
 }
+NULLS = {"random": "random directions taken out alike", "matched": "random ablations of equal norm"}
+_KINDS = ("none", *NAMES)
 
 
 def ablation_damage(table: pd.DataFrame) -> Plot:
@@ -43,19 +62,18 @@ def ablation_damage(table: pd.DataFrame) -> Plot:
     Raises:
         FormatError: columns are missing or hold something else.
     """
-    data = checked(table, "ablation_damage", ("arm", "kind"), ("share", "edit_norm", "fall", "kl"))
-    data = data.sort_values(["kind", "arm", "share"], ignore_index=True)
+    data = _in_order(checked(table, "ablation_damage", ("arm", "kind"), ("share", "edit_norm", "fall", "kl")), "share")
 
     def paint(figure: Figure, narrow: bool) -> None:
         panels = draw.panels(figure, 1, 2, narrow)
         for axes, x, label in zip(
             panels, ("edit_norm", "kl"), ("edit, of the mean residual norm", "KL elsewhere (nats)"), strict=True
         ):
-            for (_, kind), part in data.groupby(["arm", "kind"], sort=False):
+            for (_, kind), part in data.dropna(subset=["fall"]).groupby(["arm", "kind"], sort=False):
                 tone, xs, ys = TONES.get(str(kind), INK), [0, *part[x]], [0, *part["fall"]]
-                if kind == "random":
+                if kind in NULLS:
                     xs, ys = xs[1:], ys[1:]
-                axes.plot(xs, ys, color=tone.light, linewidth=1.3, alpha=0.8, zorder=1.5 if kind == "random" else 2)
+                axes.plot(xs, ys, color=tone.light, linewidth=1.3, alpha=0.8, zorder=1.5 if kind in NULLS else 2)
                 axes.plot(xs[-1:], ys[-1:], tone.marker, color=tone.light, markersize=5)
             axes.set_xlabel(label)
             axes.set_xlim(left=0)
@@ -83,7 +101,8 @@ def ablation_screen(table: pd.DataFrame) -> Plot:
     Raises:
         FormatError: columns are missing or hold something else.
     """
-    data = checked(table, "ablation_screen", ("arm", "kind"), ("share", "fall", "estimated", "integrated"))
+    numbers = ("share", "fall", "estimated", "integrated")
+    data = _in_order(checked(table, "ablation_screen", ("arm", "kind"), numbers))
     full = data[data["share"] == 1].reset_index(drop=True)
 
     def paint(figure: Figure, narrow: bool) -> None:
@@ -107,6 +126,7 @@ def ablation_screen(table: pd.DataFrame) -> Plot:
         name="ablation_screen",
         title="Attribution patching as a screen",
         reading=_screen_reading(full),
+        note=unscored(full, "fall"),
         wide=(6.0, 4.2),
         narrow=(3.7, 4.4),
     )
@@ -122,9 +142,9 @@ def ablation_texts(table: pd.DataFrame) -> Plot:
         FormatError: columns are missing or hold something else.
     """
     numbers = ("share", "change", "change_low", "change_high")
-    data = checked(table, "ablation_texts", ("arm", "kind"), numbers)
+    data = _in_order(checked(table, "ablation_texts", ("arm", "kind"), numbers))
     shown = data[data["kind"] != "none"].reset_index(drop=True)
-    names = ["random ablations of equal norm" if kind == "random" else arm for arm, kind in _pairs(shown)]
+    names = [NULLS.get(kind, arm) for arm, kind in zip(shown["arm"], shown["kind"], strict=True)]
 
     def paint(figure: Figure, narrow: bool) -> None:
         axes = figure.subplots()
@@ -156,6 +176,7 @@ def ablation_probes(table: pd.DataFrame) -> Plot:
         FormatError: columns are missing or hold something else.
     """
     data = checked(table, "ablation_probes", ("target", "arm", "kind"), ("auroc", "low", "high"), ("auroc",))
+    data = _in_order(data, first=["target"])
     targets = list(dict.fromkeys(data["target"]))
     count = data["arm"].nunique()
 
@@ -192,6 +213,7 @@ def ablation_sets(table: pd.DataFrame) -> Plot:
         FormatError: columns are missing or hold something else.
     """
     data = checked(table, "ablation_sets", ("part", "name"), ("fall", "loss", "loss_low", "loss_high"))
+    data = data.sort_values(["part", "name"], ignore_index=True)
     shown = data[data["part"].str.startswith("without")].reset_index(drop=True)
     names = [f"{part} {name}" for part, name in zip(shown["part"], shown["name"], strict=True)]
 
@@ -208,26 +230,36 @@ def ablation_sets(table: pd.DataFrame) -> Plot:
         data,
         name="ablation_sets",
         title="Who is needed",
-        reading=f"Of {members} directions {len(needed)} are each needed: without one of them the rest does less.",
+        reading=_sets_reading(shown, members, len(needed)),
+        note=unscored(shown, "loss"),
         wide=(7.2, height(len(shown), False)),
         narrow=(3.8, height(len(shown), True)),
     )
 
 
-def _pairs(data: pd.DataFrame) -> list[tuple[str, str]]:
-    return list(zip(data["arm"], data["kind"], strict=True))
+def _in_order(data: pd.DataFrame, *last: str, first: Sequence[str] = ()) -> pd.DataFrame:
+    """Arms by kind, as the legend has them, then by name."""
+    place = data["kind"].map({kind: i for i, kind in enumerate(_KINDS)}).fillna(len(_KINDS))
+    ordered = data.assign(place=place).sort_values([*first, "place", "arm", *last], ignore_index=True)
+    return ordered.drop(columns="place")
+
+
+def _sets_reading(shown: pd.DataFrame, members: int, needed: int) -> str:
+    if shown["loss"].isna().all():
+        return "What is missing without a direction could not be measured."
+    return f"Of {members} directions {needed} are each needed: without one of them the rest does less."
 
 
 def _damage_reading(data: pd.DataFrame) -> str:
-    full = data[(data["share"] == 1) & (data["kind"] != "random")].dropna(subset=["fall"])
+    full = data[(data["share"] == 1) & ~data["kind"].isin(NULLS)].dropna(subset=["fall"])
     if full.empty:
         return "No ablation could be measured."
     best = full.sort_values("fall", ascending=False).iloc[0]
     text = f"Most is lost by '{best['arm']}': {best['fall']:.2f} log-odds at a KL of {best['kl']:.3f} nats elsewhere"
-    null = data.loc[data["kind"] == "random", "fall"].dropna()
-    if len(null):
-        spread = f"{null.median():.2f} at the median and {null.max():.2f} at most"
-        text += f"; {len(null)} random ablations of equal norm take {spread}"
+    for kind, name in NULLS.items():
+        null = data.loc[data["kind"] == kind, "fall"].dropna()
+        if len(null):
+            text += f"; {len(null)} {name} take {null.median():.2f} at the median and {null.max():.2f} at most"
     return f"{text}."
 
 
@@ -244,17 +276,15 @@ def _screen_reading(full: pd.DataFrame) -> str:
 
 
 def _texts_reading(data: pd.DataFrame, shown: pd.DataFrame) -> str:
-    real = shown[shown["kind"] != "random"].dropna(subset=["change"])
+    real = shown[~shown["kind"].isin(NULLS)].dropna(subset=["change"])
     plain = data.loc[data["kind"] == "none", "share"]
-    if real.empty or plain.empty:
+    if real.empty or plain.isna().all():
         return "No text could be scored."
     best = real.sort_values("change").iloc[0]
     text = f"{words.percent(plain.iloc[0])} of sentences backtrack; with '{best['arm']}' {words.percent(best['share'])}"
-    null = shown[shown["kind"] == "random"].dropna(subset=["change"])
-    if len(null):
-        row = null.iloc[0]
+    for _, row in shown[shown["kind"].isin(NULLS)].dropna(subset=["change"]).iterrows():
         change = words.estimate(100 * row["change"], 100 * row["change_low"], 100 * row["change_high"], 1)
-        text += f"; random ablations of equal norm change it by {change} points"
+        text += f"; {NULLS[row['kind']]} change it by {change} points"
     return f"{text}."
 
 

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from multidir.report import draw, words
-from multidir.report.cells import checked, flags
+from multidir.report.cells import checked, flags, unscored
 from multidir.report.forest import forest, height, squares
 from multidir.report.plot import Plot, compose
 from multidir.report.style import BASE, INK, MUTED, REASONING, Tone
@@ -36,7 +36,7 @@ def candidate_effects(table: pd.DataFrame) -> Plot:
     data = flags(checked(table, what, ("name", "control"), ("place", *ends)), what, ["control"])
     data = data[data["control"] | (data["place"] > 0)]
     real = data[~data["control"]].sort_values("place").head(_SHOWN)
-    null = data[data["control"]]
+    null = data[data["control"]].sort_values("name")
 
     def paint(figure: Figure, narrow: bool) -> None:
         panels = draw.panels(figure, 1, 2, narrow)
@@ -57,6 +57,7 @@ def candidate_effects(table: pd.DataFrame) -> Plot:
         name="candidate_effects",
         title="What candidates do",
         reading=_effects_reading(real, null),
+        note=unscored(real, "add"),
         wide=(7.6, rows[0] + 0.4),
         narrow=(3.9, 2 * rows[1] + 0.4),
     )
@@ -71,6 +72,7 @@ def rank_agreement(table: pd.DataFrame) -> Plot:
         FormatError: columns are missing or hold something else.
     """
     data = checked(table, "rank_agreement", ("first", "second"), ("rho", "n"))
+    data = data.sort_values(["first", "second"], ignore_index=True)
     names = [name for name in _NAMES if name in {*data["first"], *data["second"]}]
     values = np.eye(len(names))
     for first, second, rho in zip(data["first"], data["second"], data["rho"], strict=True):
@@ -96,6 +98,7 @@ def rank_agreement(table: pd.DataFrame) -> Plot:
         name="rank_agreement",
         title="Do cheap rankings agree with measured effects?",
         reading=reading,
+        note=unscored(data, "rho"),
         wide=(5.2, 4.0),
         narrow=(3.7, 3.7),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from textwrap import fill
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
@@ -45,7 +46,10 @@ def height(rows: int, narrow: bool) -> float:
 
 def squares(axes: Axes, names: Sequence[str], values: Sequence[Sequence[float]], shown: int = 2) -> None:
     """A matrix of numbers in -1..1 as coloured squares with their numbers; an unknown one stays empty."""
-    axes.imshow(values, cmap="PuOr", vmin=-1.3, vmax=1.3)
+    edges = np.arange(len(values) + 1) - 0.5
+    axes.pcolormesh(edges, edges, np.ma.masked_invalid(np.asarray(values)), cmap="PuOr", vmin=-1.3, vmax=1.3)
+    axes.invert_yaxis()
+    axes.set_aspect("equal")
     for i, row in enumerate(values):
         for j, value in enumerate(row):
             if value == value:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,10 +14,10 @@ from torch.nn.functional import normalize
 from multidir.config import Compute
 from multidir.errors import ConfigError
 from multidir.experiments.ablation import ablation_study, chosen_directions
-from multidir.experiments.ablation_arms import Arm, arms_of, random_arms
+from multidir.experiments.ablation_arms import NULLS, Arm, arms_of, random_arms
 from multidir.experiments.ablation_forced import at_equal_damage, sets_table
 from multidir.experiments.ablation_probes import probes_after
-from multidir.experiments.ablation_texts import needed_verdicts
+from multidir.experiments.ablation_verdicts import IN_TEXTS, needed_verdicts
 from multidir.experiments.candidate_finders import Sought
 from multidir.experiments.dictionary_subjects import Subject
 from multidir.experiments.known_causes import cause_bits, labelled_causes
@@ -46,7 +47,7 @@ from tests.experiments.causes_store import SITE, WORDS, causes_store
 
 CHOICE = AblationChoice(
     first=2, fit_window="-3:-1", words=WORDS, texts=3, inlp=(1, 4), shares=(0.5, 1.0), steps=2, folds=3, draws=200,
-    n_random=6, null_prompts=30, generated=("mean",), max_new_tokens=200, scoring=Scoring("grammar"), causes=True,
+    n_random=20, null_prompts=10, generated=("mean",), max_new_tokens=200, scoring=Scoring("grammar"), causes=True,
 )  # fmt: skip
 
 
@@ -99,8 +100,9 @@ def test_every_arm_does_to_the_model_what_it_says(
     ids = store.token_ids[info.row_start : info.row_end].tolist()
     scope = slice(info.row_start + info.n_prompt - 1, info.row_end)
     x = store.rows("reasoning", SITE, scope).astype(np.float64)
-    arms = [*arms_of(sought, chosen, [subject], mean, x, CHOICE), *random_arms(causes, mean, 1, 0)]
-    assert {arm.kind for arm in arms} == {"project", "mean", "span", "leace", "inlp", "gated", "latents", "random"}
+    arms = arms_of(sought, chosen, [subject], mean, x, CHOICE)
+    assert {arm.kind for arm in arms} == {"project", "mean", "span", "leace", "inlp", "gated", "latents"}
+    arms += random_arms(arms, mean, x, 1, 0)
     for arm in arms:
         (edit,) = row_edits(lm, [arm.edits()])
         with torch.inference_mode():
@@ -110,22 +112,52 @@ def test_every_arm_does_to_the_model_what_it_says(
         assert edit.edit_norm_sum[0] == pytest.approx(np.linalg.norm(arm.change(x), axis=1).sum(), rel=1e-3), arm.name
 
 
-def test_random_arms_edit_every_token_as_much_as_the_span(
-    causes: list[Direction], mean: np.ndarray, rng: np.random.Generator
+def test_matched_arms_edit_every_token_as_much_as_the_strongest_and_random_ones_hardly(
+    sought: Sought, causes: list[Direction], mean: np.ndarray
 ) -> None:
-    x = rng.normal(size=(50, len(mean))) + mean
-    span = np.linalg.norm(Arm("span", "span", Eraser.mean_ablate(causes, mean)).change(x), axis=1)
-    found = random_arms(causes, mean, 20, seed=0)
-    assert len(found) == 20
+    x = sought.x["reasoning"][:50]
+    arms = [Arm(c.name, "mean", Eraser.mean_ablate(c, mean)) for c in causes]
+    arms += [Arm("span", "span", Eraser.mean_ablate(causes, mean)), arm_of_kind("leace", sought, causes, mean)]
+    span = np.linalg.norm(arms[2].change(x), axis=1)
+    found = random_arms(arms, mean, x, 20, seed=0)
+    assert [arm.kind for arm in found] == ["random"] * 20 + ["matched"] * 20
     for arm in found:
-        np.testing.assert_allclose(np.linalg.norm(arm.change(x), axis=1), span, rtol=1e-9)
+        edit = np.linalg.norm(arm.change(x), axis=1)
+        if arm.kind == "matched":
+            np.testing.assert_allclose(edit, span, rtol=1e-9)
+        else:
+            assert edit.mean() < 0.8 * span.mean()
     lefts = np.stack([arm.eraser.left[0] for arm in found if arm.eraser is not None])
+    lefts /= np.linalg.norm(lefts, axis=1, keepdims=True)
     assert np.abs(lefts @ np.stack([c.unit for c in causes]).T).max() < 0.5
+
+
+def test_an_eraser_that_is_no_projection_is_matched_as_well(
+    sought: Sought, causes: list[Direction], mean: np.ndarray
+) -> None:
+    x, leace = sought.x["reasoning"][:50], arm_of_kind("leace", sought, causes, mean)
+    moved = random_arms([leace], mean, x, 1, seed=0)[1]
+    np.testing.assert_allclose(
+        np.linalg.norm(moved.change(x), axis=1), np.linalg.norm(leace.change(x), axis=1), rtol=1e-9
+    )
+    gated = arm_of_kind("gated", sought, causes, mean)
+    still = np.linalg.norm(gated.change(x), axis=1) == 0
+    assert 0 < still.sum() < 50
+    assert np.array_equal(np.linalg.norm(random_arms([gated], mean, x, 1, seed=0)[1].change(x), axis=1) == 0, still)
+    latents = Arm("latents off", "latents")
+    with pytest.raises(ConfigError, match="only latents are switched off"):
+        random_arms([latents], mean, x, 1, seed=0)
+    assert random_arms([latents], mean, x, 0, seed=0) == []
+
+
+def arm_of_kind(kind: str, sought: Sought, causes: list[Direction], mean: np.ndarray) -> Arm:
+    arms = arms_of(sought, causes, [], mean, sought.x["reasoning"], CHOICE)
+    return next(arm for arm in arms if arm.kind == kind)
 
 
 def test_equal_damage_by_hand() -> None:
     def line(arm: str, share: float, norm: float, fall: float, kl: float, low: float = 0.1) -> dict[str, object]:
-        return {"arm": arm, "kind": "mean", "share": share, "edit_norm": norm, "fall": fall, "kl": kl, "low": low}
+        return {"arm": arm, "kind": "mean", "share": share, "edit_norm": norm, "fall": fall, "kl": kl, "fall_low": low}
 
     table = pd.DataFrame(
         [
@@ -177,12 +209,14 @@ def test_leace_leaves_nothing_to_read_and_random_arms_everything(
 ) -> None:
     arms = [arm for arm in arms_of(sought, causes, [], mean, sought.x["reasoning"], CHOICE) if arm.kind != "gated"]
     targets = {"backtracking": sought.places.before, "nobody": np.zeros(len(sought.places.before), bool)}
-    table = probes_after(sought, [*arms, *random_arms(causes, mean, 2, 0)], targets, 4, 0.01, 200, 0)
+    table = probes_after(
+        sought, [*arms, *random_arms(arms, mean, sought.x["reasoning"], 2, 0)], targets, 4, 0.01, 200, 0
+    )
     read = table[table["target"] == "backtracking"].set_index("arm")["auroc"]
     assert read["nothing taken out"] > 0.9
     assert read["LEACE of the label"] < 0.7
     assert read["INLP, 4 probes"] < read["nothing taken out"] - 0.02
-    assert read[["random 0", "random 1"]].min() > 0.9
+    assert read[["random 0", "random 1"]].min() > 0.9, "the negative twin: nothing is read away by chance"
     nobody = table[table["target"] == "nobody"]
     assert nobody["auroc"].isna().all()
     assert (nobody["note"] == "too few traces with both classes for the folds").all()
@@ -208,22 +242,38 @@ def test_answers_are_read_from_the_last_answer() -> None:
     assert answered("We start from dim so far.") is None
 
 
-def line(arm: str, kind: str, change: float, low: float, high: float) -> dict[str, object]:
-    ends = {"change": change, "change_low": low, "change_high": high}
-    return {"arm": arm, "kind": kind, "n_prompts": 9, "share": 0.02, **ends}
+def line(arm: str, kind: str, change: float, half: float, over: float = 0.0) -> dict[str, object]:
+    """A row whose intervals reach half to both sides; `over` of both nulls."""
+    found: dict[str, object] = {"arm": arm, "kind": kind, "n_prompts": 9, "share": 0.02}
+    found |= {"change": change, "change_low": change - half, "change_high": change + half}
+    for null in NULLS:
+        name = f"change_over_{null}"
+        found |= {name: over, f"{name}_low": over - half, f"{name}_high": over + half}
+    return found
 
 
-def test_verdicts_need_an_effect_and_a_quiet_null() -> None:
+def nulls(change: float, half: float) -> list[dict[str, object]]:
+    return [line(kind, kind, change, half, np.nan) for kind in NULLS]
+
+
+def test_verdicts_need_an_effect_that_random_ablations_do_not_have() -> None:
     arms = [
-        line("falls", "mean", -0.02, -0.03, -0.01),
-        line("rises", "mean", 0.02, 0.01, 0.03),
-        line("unclear", "mean", -0.01, -0.03, 0.01),
+        line("falls", "mean", -0.03, 0.01, -0.02),
+        line("rises", "mean", 0.03, 0.01, 0.02),
+        line("unclear", "mean", -0.01, 0.02, -0.005),
+        line("as random", "mean", -0.03, 0.01, -0.005),
     ]
-    quiet = pd.DataFrame([line("none", "none", 0, np.nan, np.nan), *arms, line("random", "random", 0, -0.01, 0.01)])
-    assert [v.status for v in needed_verdicts(quiet)] == [Status.SUPPORTED, Status.REFUTED, Status.UNDETERMINED]
-    loud = pd.DataFrame([*arms, line("random", "random", -0.02, -0.03, -0.01)])
-    assert {v.status for v in needed_verdicts(loud)} == {Status.INVALID}
-    assert {v.status for v in needed_verdicts(pd.DataFrame(arms))} == {Status.UNDETERMINED}, "no null, no claim"
+    table = pd.DataFrame([line("none", "none", 0, np.nan), *arms, *nulls(0.0, 0.01)])
+    statuses = {v.claim: v.status for v in needed_verdicts(table, IN_TEXTS)}
+    assert list(statuses.values()) == [
+        Status.SUPPORTED, Status.REFUTED, Status.UNDETERMINED, Status.UNDETERMINED
+    ]  # fmt: skip
+    loud = needed_verdicts(pd.DataFrame([*arms, *nulls(-0.02, 0.01)]), IN_TEXTS)
+    assert [v.status for v in loud] == [Status.SUPPORTED, Status.REFUTED, Status.INVALID, Status.INVALID]
+    assert "random ablations of equal norm do so by -2.0 [-3.0, -1.0]" in loud[0].because
+    assert loud[0].estimates["over matched"].value == -0.02
+    unknown = pd.DataFrame(arms).drop(columns=[c for c in pd.DataFrame(arms) if "matched" in c])
+    assert {v.status for v in needed_verdicts(unknown, IN_TEXTS)} == {Status.UNDETERMINED}, "no null, no claim"
 
 
 @pytest.fixture(scope="module")
@@ -244,7 +294,7 @@ def study(
     )
     answers = {p.id: p.answer for p in prompts}
     file = tmp_path_factory.mktemp("ablation") / "outcomes.jsonl"
-    return ablation_study(bench, store, "grammar/1", DirectionSet(causes), [], answers, CHOICE, file)
+    return ablation_study(lm, bench, store, "grammar/1", DirectionSet(causes), [], answers, CHOICE, file)
 
 
 def test_either_cause_taken_out_lowers_backtracking_and_random_ablations_do_not(study: Results) -> None:
@@ -253,23 +303,41 @@ def test_either_cause_taken_out_lowers_backtracking_and_random_ablations_do_not(
         row = texts.loc[f"hold {cause} at its mean"]
         assert row["both_change_high"] < 0
         assert row["both_rate"] < 0.75 * texts.loc["none", "both_rate"]
+        for null in NULLS:
+            assert row[f"both_change_over_{null}_high"] < 0
     null = texts.loc["random"]
     assert null["both_change_low"] < 0 < null["both_change_high"]
     assert null["n_prompts"] == texts.loc["none", "n_prompts"] == 80, "together they see all prompts"
-    assert null["n_texts"] == 2 * 80
+    assert null["n_texts"] == 20 * 10
     assert {v.status for v in study.verdicts} == {Status.SUPPORTED}
     assert 0 < texts.loc["none", "accuracy"] < 1
+
+
+def test_without_problems_the_verdict_is_on_written_texts(
+    store: ActivationStore, lm: LanguageModel, causes: list[Direction], tmp_path: Path
+) -> None:
+    choice = replace(CHOICE, inlp=(1,), shares=(1.0,), steps=0)
+    shuffled = replace(causes[0], name="some", unit=_turned(np.eye(lm.d)[5], 0.3))
+    found = ablation_study(
+        lm, None, store, "grammar/1", DirectionSet([*causes, shuffled]), [], {}, choice, tmp_path / "x"
+    )
+    assert "texts" not in found.tables
+    assert not (tmp_path / "x").exists()
+    said = {v.claim: v.status for v in found.verdicts if " hold " in v.claim and " span" not in v.claim}
+    assert [*said.values()] == [Status.SUPPORTED, Status.SUPPORTED]
+    assert "the log-odds of the words before backtracking fall by +" in found.verdicts[0].because
+    assert found.headline.startswith("before backtracking the log-odds of the words fall most with")
 
 
 def test_what_the_tables_say_fits_together(study: Results) -> None:
     damage = study.tables["damage"]
     full = damage[damage["share"] == 1].set_index("arm")
-    random = full[full["kind"] == "random"]
-    assert len(random) == 6
-    assert random["edit_norm"].to_numpy() == pytest.approx(
-        full.loc["hold the span of the first 2", "edit_norm"], rel=1e-3
-    )
-    assert full.loc["hold the span of the first 2", "low"] > random["fall"].max()
+    random, matched = (full[full["kind"] == kind] for kind in NULLS)
+    assert len(random) == len(matched) == 20
+    single = full[full["kind"] == "mean"]
+    assert matched["edit_norm"].to_numpy() == pytest.approx(single["edit_norm"].max(), rel=1e-3)
+    assert random["edit_norm"].max() < single["edit_norm"].max()
+    assert single["fall_low"].min() > max(random["fall"].max(), matched["fall"].max())
     half = damage[(damage["share"] == 0.5)].set_index("arm")
     both = half.index.intersection(full.index)
     np.testing.assert_allclose(half.loc[both, "edit_norm"], full.loc[both, "edit_norm"] / 2, rtol=1e-9)

@@ -12,7 +12,7 @@ from torch.nn.functional import normalize
 
 from multidir.errors import ConfigError, DesignError
 from multidir.experiments.ablation_forced import falls
-from multidir.experiments.candidate_effects import rank_agreement
+from multidir.experiments.candidate_effects import measured_effects, rank_agreement
 from multidir.experiments.candidate_finders import (
     Sought,
     axis_candidates,
@@ -177,6 +177,45 @@ def test_latents_that_are_the_causes_are_chosen_among_many(store: ActivationStor
     assert not list(
         latent_candidates(sought, [replace(subject, keys=(("reasoning", planted.SITE),))], word, gradients, 3)
     )
+
+
+def test_latents_of_a_crosscoder_are_candidates_by_their_half_in_the_steered_model(
+    store: ActivationStore, lm: LanguageModel
+) -> None:
+    sought = Sought.read(store, "grammar/1", "backtracking", "reasoning", SITE, (-3, -1), seed=0)
+    bits = cause_bits(store, lm.tokenizer)
+    halves = [labelled_causes(sought.places, sought.x[role], bits) for role in ("base", "reasoning")]
+    torch.manual_seed(0)
+    contrast = torch.cat([torch.from_numpy(sum(truth.values())) for truth in halves]).float()
+    dec = torch.randn(40, 2 * lm.d)
+    dec = normalize(dec - torch.outer(dec @ contrast, contrast) / contrast.square().sum(), dim=1)
+    for latent, cause in ((7, "hesitation"), (21, "mistake")):
+        dec[latent] = torch.cat([torch.from_numpy(truth[cause]) for truth in halves]).float()
+    dec[9] = torch.cat([dec[7, : lm.d], torch.zeros(lm.d)])
+    centre = torch.cat([torch.from_numpy(np.asarray(store.moments(r, SITE).mean)) for r in store.roles]).float()
+    bias = torch.full((40,), -0.05 * store.mean_norm("reasoning", SITE))
+    coder = Dictionary("standard", dec.T.contiguous(), bias, dec, centre)
+    keys = (("base", SITE), ("reasoning", SITE))
+    subject = Subject("crosscoder", coder, keys, np.arange(100), np.zeros(100, int), held_out=False)
+    gradients = Gradients.of(
+        lm, Questions.of(store, "grammar/1", "backtracking", 1), SITE, word_tokens(lm, WORDS), centre[lm.d :].numpy(), 0
+    )
+    word = np.where(store.position % 50 == 0, 0, -1)
+    made = {c.direction.source["latent"]: c for c in latent_candidates(sought, [subject], word, gradients, 3)}
+    assert {7, 21} <= set(made)
+    assert 9 not in made, "it writes nothing into the steered model"
+    assert made[7].direction.unit @ halves[1]["hesitation"] == pytest.approx(1, abs=1e-6)
+    assert made[7].direction.name == "sae/base+reasoning/7"
+    assert made[7].direction.source["role"] == "base+reasoning"
+    assert made[7].readings[sought.places.before].mean() > made[7].readings[~sought.places.before].mean()
+    assert all(each.latent is None and np.isnan(each.attribution) for each in made.values()), "held at the mean instead"
+    assert all(np.isfinite(each.reason_score) for each in made.values())
+    effect = measured_effects(
+        lm, [made[21]], Questions.of(store, "grammar/1", "backtracking", 2), word_tokens(lm, WORDS),
+        centre[lm.d :].double().numpy(), {SITE: store.mean_norm("reasoning", SITE)}, 0.15,
+    )  # fmt: skip
+    assert effect[0]["add_low"] > 0
+    assert effect[0]["ablate"] > 0
 
 
 def test_every_finder_finds_what_was_planted(plain: ActivationStore) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from multidir.report import figures
 from multidir.report.page import render_page
-from tests.report import demo, demo_geometry, demo_pairs, demo_probes, demo_study
+from tests.report import demo, demo_ablation, demo_geometry, demo_pairs, demo_probes, demo_study
 
 Drawing = tuple[Callable[..., figures.Plot], Callable[[], pd.DataFrame]]
 
@@ -52,6 +52,13 @@ DRAWINGS: dict[str, Drawing] = {
     "model_share": (figures.model_share, demo.crosscoder_table),
     "layer_curves": (figures.layer_curves, demo_study.layer_cells),
     "reasoner_loss": (figures.reasoner_loss, demo_study.reasoner_table),
+    "candidate_effects": (figures.candidate_effects, demo_ablation.candidate_table),
+    "rank_agreement": (figures.rank_agreement, demo_ablation.agreement_table),
+    "ablation_damage": (figures.ablation_damage, demo_ablation.damage_table),
+    "ablation_screen": (figures.ablation_screen, demo_ablation.screen_table),
+    "ablation_texts": (figures.ablation_texts, demo_ablation.texts_table),
+    "ablation_probes": (figures.ablation_probes, demo_ablation.probes_table),
+    "ablation_sets": (figures.ablation_sets, demo_ablation.sets_table),
 }
 
 

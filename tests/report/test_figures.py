@@ -17,7 +17,6 @@ from multidir.report import figures, words
 from multidir.report.style import BASE, CARD, REASONING
 from tests.report import demo
 from tests.report.conftest import DRAWINGS, Drawing, drawn
-from tests.report.test_ablation_figures import DRAWN as ABLATION
 
 
 def _lines(axes: Axes) -> dict[str, Line2D]:
@@ -31,7 +30,7 @@ def _xy(line: Line2D) -> np.ndarray:
 
 def test_all_functions_are_covered() -> None:
     functions = {name for name in figures.__all__ if name not in ("Plot", "save")}
-    assert functions == set(DRAWINGS) | set(ABLATION)
+    assert functions == set(DRAWINGS)
 
 
 def test_draws_in_both_shapes_with_title_reading_and_numbers(plot: figures.Plot) -> None:
@@ -109,7 +108,10 @@ def test_a_table_without_any_score_draws_and_never_shows_zero(drawing: Drawing) 
         numbers |= {name, f"{name}_low", f"{name}_high"}
     numbers |= {"multiple_first", "multiple_second", "banzhaf", "shapley", "fitted", "claimed", "gain_seen"}
     numbers |= {"loss", "held_out_fvu", "dead", "fvu", "fvu_low", "fvu_high", "density", "reasoning_share"}
+    numbers |= {"fall", "change", "rho", *(f"{n}{end}" for n in ("add", "ablate") for end in ("", "_low", "_high"))}
     frame = table()
+    if "fall" in frame:
+        numbers -= {"share"}  # of an ablation that is done: a setting there, not a score
     numeric = frame.select_dtypes("number").columns  # `first` and `other` are numbers in one table, names in another
     frame[[column for column in numeric if column in numbers]] = np.nan
     plot = function(frame)
@@ -127,7 +129,8 @@ def test_numbers_that_are_not_numbers_are_refused(drawing: Drawing) -> None:
     names = ("low", "length", "projection", "count", "f1", "degrees", "score", "share", "rms", "auroc", "caught")
     pairs = ("delta_low", "exponent_low", "share_low", "moebius_low", "gap_low", "gain_low", "claimed")
     dictionaries = ("held_out_fvu", "fvu", "density", "reasoning_share")
-    column = next(c for c in (*names, *pairs, *dictionaries) if c in frame)
+    ablations = ("add", "rho", "fall")
+    column = next(c for c in (*names, *pairs, *dictionaries, *ablations) if c in frame)
     frame[column] = "many"
     with pytest.raises(FormatError, match=f"column {column} must hold numbers"):
         function(frame)
