@@ -53,11 +53,9 @@ def main(cfg: Config) -> Path:
         return run.path
     science = cfg.science
     want = {name: getattr(science, name) for name in ("derive", "calibrate", "search", "confirm")}
-    splits = split_prompts(read_prompts(science.prompts), want, science.seed)
+    splits = split_prompts(read_prompts(science.prompts), {k: n for k, n in want.items() if n}, science.seed)
     with run:
         for name, prompts in splits.items():
             write_rows(run.file(f"{name}.jsonl"), prompts)
-        run.note(
-            headline=", ".join(f"{len(prompts)} problems to {name}" for name, prompts in splits.items() if prompts)
-        )
+        run.note(headline=", ".join(f"{len(prompts)} problems to {name}" for name, prompts in splits.items()))
     return run.path

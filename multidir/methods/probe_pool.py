@@ -59,8 +59,7 @@ def fit_pool(
     rows = torch.as_tensor(x, dtype=getattr(torch, solver.dtype), device=solver.device)
     check_finite(rows)
     flat = rows.reshape(-1, rows.shape[2])
-    variance, mean = torch.var_mean(flat, dim=0, correction=0)
-    scale = torch.where(variance > 0, variance, torch.ones_like(variance)).sqrt()
+    mean, scale = _moments(flat)
     linear = torch.as_tensor(weight).to(flat)
     value, level = (linear * scale).T.contiguous(), torch.as_tensor(bias).to(flat) + linear @ mean
     flat = (flat - mean) / scale
@@ -87,6 +86,12 @@ def fit_pool(
     with torch.inference_mode():
         scores: FloatArray = score().double().cpu().numpy()[:, :, None]
     return scores
+
+
+def _moments(flat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and standard deviation of every channel; 1 for one that is constant."""
+    variance, mean = torch.var_mean(flat, dim=0, correction=0)
+    return mean, torch.where(variance > 0, variance, torch.ones_like(variance)).sqrt()
 
 
 def _minimise(loss: Callable[[], torch.Tensor], learned: list[torch.Tensor], steps: int) -> None:

@@ -93,7 +93,8 @@ def said_on_stderr(quiet: bool, terminal: bool) -> str:
     ours, theirs = pty.openpty() if terminal else os.pipe()
     if terminal:
         termios.tcsetwinsize(theirs, (24, 80))
-    subprocess.run([sys.executable, "-c", code], stderr=theirs, check=True)
+    env = {name: value for name, value in os.environ.items() if name != "TQDM_DISABLE"}  # another test may have set it
+    subprocess.run([sys.executable, "-c", code], stderr=theirs, env=env, check=True)
     os.write(theirs, b"end")
     os.close(theirs)
     said = os.read(ours, 65536).decode()
@@ -135,9 +136,9 @@ def test_only_recipes_that_can_call_a_judge_show_its_settings(capsys: pytest.Cap
     fields = {name: load_recipe(name).config.__dataclass_fields__ for name in recipe_files()}
     kinds = {name: found["compute"].default_factory for name, found in fields.items() if "compute" in found}
     paid = {name for name, kind in kinds.items() if kind is PaidCompute}
-    assert {"data/annotate", "data/more-prompts", "analysis/study"} <= paid
+    assert {"data/annotate", "data/more-prompts", "data/traces", "analysis/study"} <= paid
     assert all(kind in (Compute, PaidCompute) for kind in kinds.values())
-    for name, shown in (("data/annotate", True), ("data/traces", False)):
+    for name, shown in (("data/annotate", True), ("data/activations", False)):
         with pytest.raises(SystemExit):
             main(["run", name, "--help"])
         assert ("--max-usd" in capsys.readouterr().out) == shown

@@ -373,7 +373,8 @@ def demo_page(extra_text: str = "") -> Page:
             "Combinations",
             "Do two directions add or interact?",
             tuple(show[name] for name in ("joint_plane", "equivalent_doses", "interaction_matrix", "isoboles"))
-            + tuple(show[name] for name in ("moebius_terms", "held_out_cells", "power_curves")),
+            + tuple(show[name] for name in ("pushes_by_standing", "moebius_terms", "held_out_cells", "mixture_contest"))
+            + (show["power_curves"],),
         ),
         Section(
             "Dictionaries",
