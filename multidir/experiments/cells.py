@@ -107,7 +107,7 @@ def fold_change(
     """Backtracking share over that of the baseline on the same prompts, resampled together.
 
     Half a backtracking sentence is added to both counts, so that a baseline that never backtracks gives a
-    large finite fold with a wide interval instead of infinity.
+    large finite fold with a wide interval instead of infinity. Unknown where one of the two wrote no sentence at all.
 
     Raises:
         DesignError: the two cells have different prompts.
@@ -115,9 +115,10 @@ def fold_change(
     prompts = sorted({o.prompt_id for o in outcomes})
     if prompts != sorted({o.prompt_id for o in baseline}):
         raise DesignError("a fold change compares two cells over the same prompts, and these differ")
-    return ratio_of_ratios(
-        *backtrack_counts(outcomes, prompts), *backtrack_counts(baseline, prompts), rng=rng, draws=draws, pseudo=0.5
-    )
+    steered, plain = backtrack_counts(outcomes, prompts), backtrack_counts(baseline, prompts)
+    if not (steered[1].sum() and plain[1].sum()):
+        return Estimate(np.nan, np.nan, np.nan, 0, "no scored text", "fold")
+    return ratio_of_ratios(*steered, *plain, rng=rng, draws=draws, pseudo=0.5)
 
 
 def cells_table(outcomes: Sequence[Outcome], seed: int, draws: int = 2000, count_prompt: bool = False) -> pd.DataFrame:

@@ -87,7 +87,7 @@ def decide(
     science: DoseScience,
 ) -> list[Verdict]:
     """The paper's claims at the dose that the search chose, nothing tuned on these problems."""
-    null = folds.loc[folds["direction_role"] == "random", "fold"].to_numpy()
+    null = folds.loc[folds["direction_role"] == "random", "fold"].dropna().to_numpy()
     alone = cells[Condition("base", base_direction.name, choice.dose)]
     counts = backtrack_counts(alone, sorted({o.prompt_id for o in alone}))
     rng = np.random.default_rng(science.seed)

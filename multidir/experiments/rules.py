@@ -35,12 +35,18 @@ def causes_backtracking(fold: Estimate, null_folds: FloatArray, rules: PaperRule
         status = Status.REFUTED
     else:
         status = Status.UNDETERMINED
+    because = f"Backtracking is {fold.value:.1f} [{fold.low:.1f}, {fold.high:.1f}] times the unsteered level."
+    if np.isnan(fold.value):
+        because = "Steered at this dose, or not steered, it writes no sentence that could be counted."
+    elif len(null_folds):
+        because = (
+            f"{because[:-1]}; of {len(null_folds)} random directions of equal norm, the median gives "
+            f"{np.median(null_folds):.1f} and the {rules.null_quantile:.0%} quantile {edge:.1f}."
+        )
     return Verdict(
         claim=f"A direction found in the {source} model makes the reasoning model backtrack.",
         status=status,
-        because=f"Backtracking is {fold.value:.1f} [{fold.low:.1f}, {fold.high:.1f}] times the unsteered level; "
-        f"of {len(null_folds)} random directions of equal norm, the median gives {np.median(null_folds):.1f} "
-        f"and the {rules.null_quantile:.0%} quantile {edge:.1f}.",
+        because=because,
         rule=f"supported: interval above {rules.min_fold:g} and value above the {rules.null_quantile:.0%} quantile of "
         f"random directions; refuted: interval below either; otherwise undetermined",
         estimates={"fold": fold},

@@ -43,6 +43,12 @@ def test_fold_change_of_equal_cells_is_one_and_of_more_is_more(rng: np.random.Ge
     assert fold_change(cell(STEERED, [4, 3, 5, 4, 3, 4]), plain, rng, 200).low > 1
 
 
+def test_fold_change_is_unknown_where_nothing_could_be_counted(rng: np.random.Generator) -> None:
+    plain, mute = cell(PLAIN, [1, 0, 2]), cell(STEERED, [None, None, None])
+    assert np.isnan(fold_change(mute, plain, rng, 50).value)
+    assert np.isnan(fold_change(plain, mute, rng, 50).value)
+
+
 def test_fold_change_needs_the_same_prompts(rng: np.random.Generator) -> None:
     with pytest.raises(DesignError, match="same prompts"):
         fold_change(cell(STEERED, [1, 1]), [outcome(prompt="other")], rng, 50)

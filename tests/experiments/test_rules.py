@@ -28,6 +28,13 @@ def test_causing_needs_the_whole_interval(fold: Estimate, status: Status) -> Non
     assert causes_backtracking(fold, NULL, RULES, "base").status is status
 
 
+def test_a_dose_that_leaves_no_sentence_decides_nothing() -> None:
+    verdict = causes_backtracking(Estimate(np.nan, np.nan, np.nan, 0, "no scored text"), NULL, RULES, "base")
+    assert verdict.status is Status.UNDETERMINED
+    assert "no sentence" in verdict.because
+    assert "nan" not in verdict.because
+
+
 def test_a_large_fold_is_not_enough_when_random_directions_do_it_too() -> None:
     verdict = causes_backtracking(estimate(5, 4, 6), np.array([5.5, 6, 7, 8]), RULES, "base")
     assert verdict.status is not Status.SUPPORTED

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from multidir.config import Calls, Compute
+from multidir.config import Calls, Compute, PaidCompute
 from multidir.experiments.budget import Shape
 from multidir.recipes.preset import Preset, Stage, load_preset
 from multidir.recipes.study import run_study
@@ -70,7 +70,7 @@ def test_the_whole_path_of_llama8b_needs_nothing_but_its_weights(
     endpoint.answer = lambda body: answer(by_turns(list(asked(body))))
     shape = Shape(32, 32, 64, 4, 2, 8, 700)
     preset = paper_path(random_pair(tmp_path, shape), endpoint.url)
-    run_study(preset, Compute(runs=tmp_path / "runs", batch_rows=64, calls=Calls(price=(0.0, 0.0))))
+    run_study(preset, PaidCompute(runs=tmp_path / "runs", batch_rows=64, calls=Calls(price=(0.0, 0.0))))
     manifests = [json.loads(path.read_text()) for path in tmp_path.glob("runs/*/*/*/manifest.json")]
     assert len(manifests) == len(preset.stages)
     assert {item["status"] for item in manifests} == {"complete"}
