@@ -20,7 +20,7 @@ from multidir.sae.spec import BY_COUNT, DictionarySpec, Training
 from multidir.sae.step import Work, finish_decoder_bias, reconstruct
 from multidir.sae.weights import Weights, initial_weights
 
-_START_L0 = 4
+_START_L0 = 2
 """Multiple of k at which a jumprelu dictionary starts: dense enough to learn, sparse enough to be cheap."""
 
 _START_LENGTH = 0.1
