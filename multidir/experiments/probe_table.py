@@ -81,9 +81,9 @@ def probe_table(at: Place, settings: Probes, dictionary: Path | None, draws: int
         normals[kind] = probes.weight[0, -1, held.best]
         add("probe", _NAMES[kind], held)
     if dictionary is not None:
-        acts = latent_acts(dictionary, at, x)
+        kind, acts = latent_acts(dictionary, at, x)
         sparse = fit_sparse(acts, rows.positive, train, settings.ks, settings.sparse_penalty, at.solver)
-        add("probe", "k-sparse over latents", nested(sparse.scores, rows.positive, folds))
+        add("probe", kind, nested(sparse.scores, rows.positive, folds))
     for kind, pooled in _pooled(at, settings):
         add("probe", f"{kind} over the window", pooled)
     add("probe", "logistic, place chosen inside", at.grid.chosen_inside(at.role)[0])
@@ -135,8 +135,11 @@ def _window(at: Place, settings: Probes) -> range:
     return range(first, at.offset + 1)
 
 
-def latent_acts(source: Path, at: Place, x: FloatArray) -> FloatArray:
-    """(n, f) float32 activations of the latents of a dictionary that are active in enough sentences.
+def latent_acts(source: Path, at: Place, x: FloatArray) -> tuple[str, FloatArray]:
+    """What probes on a dictionary are called, and (n, f) float32 activations of its latents.
+
+    Latents that are active in too few sentences are left out. A dictionary of other models' activations is named by
+    them: what it finds in these is not what one of their own would.
 
     Raises:
         DesignError: the dictionary reads another width or site.
@@ -151,8 +154,9 @@ def latent_acts(source: Path, at: Place, x: FloatArray) -> FloatArray:
     with torch.inference_mode():
         parts = [coder.encode(torch.from_numpy(x[part])).numpy() for part in pieces(len(x), coder.width)]
     acts = np.concatenate(parts)
-    found: FloatArray = acts[:, (acts > 0).sum(axis=0) >= _ACTIVE]
-    return found
+    roles = coder.facts.get("multidir", {}).get("roles", [at.role])
+    whose = "" if at.role in roles else f" of {' and '.join(roles)}"
+    return f"k-sparse over latents{whose}", acts[:, (acts > 0).sum(axis=0) >= _ACTIVE]
 
 
 def _shuffled(at: Place, x: FloatArray, task: HeldOut, shuffles: int, draws: int, seed: int) -> Iterator[Columns]:

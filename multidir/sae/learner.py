@@ -20,8 +20,11 @@ from multidir.sae.spec import BY_COUNT, DictionarySpec, Training
 from multidir.sae.step import Work, finish_decoder_bias, reconstruct
 from multidir.sae.weights import Weights, initial_weights
 
-_START_L0 = 4
+_START_L0 = 2
 """Multiple of k at which a jumprelu dictionary starts: dense enough to learn, sparse enough to be cheap."""
+
+_START_LENGTH = 0.1
+"""Length of free decoder rows at the start: they turn fast while they are short, and slower as they grow."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,8 @@ class Learner:
         if self.weights.threshold is not None:
             self._set_threshold(sample)
         self._fit_length(sample)
+        if spec.architecture in BY_COUNT:
+            self.weights.dec.detach().mul_(_START_LENGTH)
 
     @torch.no_grad()
     def _fit_length(self, sample: Tensor) -> None:
@@ -107,11 +112,13 @@ class Learner:
         Raises:
             ConfigError: rows of another width.
         """
+        dead = self.dead.nonzero().squeeze(1) if self.training.aux else self.idle[:0]
+        if len(dead):
+            self.weights.normalise(dead)
         work = self._work(x)
         self.weights.forget_gradients()
         found = STEPS[self.spec.architecture](work)
         loss = found.loss
-        dead = self.dead.nonzero().squeeze(1) if self.training.aux else self.idle[:0]
         if len(dead):
             loss = loss + add_auxk(work, found.error, dead)
         finish_decoder_bias(self.weights)
@@ -139,19 +146,22 @@ class Learner:
         k = self.spec.k
         if self.spec.architecture in BY_COUNT:
             k = active_latents(self.training, self.steps, k, self.spec.width)
-        pre = self._encode(centred)
+        lengths = weights.lengths() if self.spec.architecture in BY_COUNT else None
+        pre = self._encode(centred, lengths)
         ramp, rounded = warm(self.training, self.steps), self.compute != x.dtype
-        return Work(weights, self.spec, self.training, x, centred, pre, k, ramp, len(x), rounded)
+        return Work(weights, self.spec, self.training, x, centred, pre, k, ramp, len(x), rounded, lengths)
 
-    def _encode(self, centred: Tensor) -> Tensor:
+    def _encode(self, centred: Tensor, lengths: Tensor | None) -> Tensor:
         """(b, f) pre-activations; the same memory every time, because fresh pages cost a tenth of the product."""
-        weights, b = self.weights, len(centred)
+        enc, bias, b = self.weights.enc, self.weights.enc_bias, len(centred)
+        if lengths is not None:
+            enc, bias = enc * lengths[:, None], bias * lengths
         if len(self._memory) < b:
             self._memory = centred.new_empty(b, self.spec.width)
         if self.compute != centred.dtype:
-            low = [part.to(self.compute) for part in (centred, weights.enc, weights.enc_bias)]
+            low = [part.to(self.compute) for part in (centred, enc, bias)]
             return self._memory[:b].copy_(linear(*low))
-        return torch.addmm(weights.enc_bias, centred, weights.enc.T, out=self._memory[:b])
+        return torch.addmm(bias, centred, enc.T, out=self._memory[:b])
 
     def state(self) -> dict[str, Tensor]:
         """Everything that training goes on from."""

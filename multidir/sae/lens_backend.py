@@ -23,7 +23,7 @@ def train_with_saelens(spec: DictionarySpec, training: Training, batches: Iterat
     """Train one dictionary with SAELens' classes, losses and trainer.
 
     Its defaults hold wherever our settings have no counterpart: the weight of its auxiliary loss is 1, latents
-    count as dead after 1000 steps, and decoder rows start at length 0.1 and are not held there.
+    count as dead after 1000 steps, and the decoder bias starts at zero.
 
     Args:
         spec: what it is to be.

@@ -1,4 +1,4 @@
-"""Adam in one fused pass, with a clipped gradient and decoder rows held at length 1; its state as plain tensors."""
+"""Adam in one fused pass: a clipped gradient, rows at length 1 where they are held, and its state as plain tensors."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ class Work:
     centred: Tensor
     """(b, d): x minus the decoder bias."""
     pre: Tensor
-    """(b, f) pre-activations."""
+    """(b, f) pre-activations, times the lengths where there are some."""
     k: int
     """Active latents per row at this step."""
     warm: float
@@ -40,6 +40,8 @@ class Work:
     """Rows of the whole batch, by which losses are averaged; `x` may be a part of it."""
     rounded: bool = False
     """Whether pre-activations come from a product in a lower precision than the weights have."""
+    lengths: Tensor | None = None
+    """(f,) lengths of decoder rows: what latents are selected by is how much they move the reconstruction."""
 
 
 @dataclass
@@ -75,11 +77,13 @@ Step = Callable[[Work], Found]
 
 
 def in_full(work: Work, active: Active) -> Active:
-    """The same latents with pre-activations in the precision of the weights: few products, since few are active."""
-    if work.rounded:
+    """The same latents with activations as decoder rows take them, in the precision of the weights."""
+    if work.rounded:  # few products, since few are active
         weights = work.weights
         exact = active.products(work.centred, weights.enc) + active.per_latent(weights.enc_bias)
         active.values = active.kept(exact)
+    elif work.lengths is not None:
+        active.values = active.values / active.per_latent(work.lengths)
     return active
 
 

@@ -1,4 +1,4 @@
-"""The parameters of a dictionary while it is trained: float32 master weights, decoder rows mostly held at length 1.
+"""The parameters of a dictionary while it is trained: float32 master weights, decoder rows mostly of any length.
 
 Both matrices are (f, d), a latent a row, so that the gradient of an active latent is one contiguous row; the
 SAELens folder stores the encoder transposed.
@@ -25,29 +25,33 @@ class Weights:
     enc_bias: Tensor
     """(f,)"""
     dec: Tensor
-    """(f, d), rows of length 1 where they are `unit`."""
+    """(f, d)"""
     dec_bias: Tensor
     """(d,)"""
     threshold: Tensor | None = None
     """(f,) jumprelu only."""
+    unit: bool = False
+    """Whether decoder rows are held at length 1: where a loss looks at activations, so that rows would gain by growing.
+
+    Elsewhere they are free. Short rows turn fast and settle as they grow; held rows leave more unexplained.
+    """
 
     def named(self) -> dict[str, Tensor]:
         """Those that are there, by name."""
-        return {name: value for name, value in vars(self).items() if value is not None}
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
-    @property
-    def unit(self) -> bool:
-        """Whether decoder rows are held at length 1: wherever a loss or a selection looks at activations.
-
-        Not where thresholds are learned. That loss counts latents, so that no row gains by growing; held rows come to
-        k active latents more slowly and leave more of them dead.
-        """
-        return self.threshold is None
+    def lengths(self) -> Tensor:
+        """(f,) lengths of decoder rows."""
+        found: Tensor = self.dec.norm(dim=1).clamp_min(torch.finfo(self.dec.dtype).tiny)
+        return found
 
     @torch.no_grad()
-    def normalise(self) -> None:
-        """Bring decoder rows back to length 1."""
-        normalize(self.dec, dim=1, out=self.dec)
+    def normalise(self, rows: Tensor | None = None) -> None:
+        """Bring decoder rows to length 1: all of them, or those that are listed."""
+        if rows is None:
+            normalize(self.dec, dim=1, out=self.dec)
+        else:
+            self.dec[rows] = normalize(self.dec[rows], dim=1)
 
     def forget_gradients(self) -> None:
         """Leave no gradient of an earlier step."""
@@ -56,9 +60,13 @@ class Weights:
 
     def project(self) -> None:
         """Take out of the decoder's gradient what would only change lengths."""
-        grad = self.dec.grad
-        if grad is not None:
-            grad.addcmul_(self.dec, (grad * self.dec).sum(1, keepdim=True), value=-1)
+        if self.dec.grad is not None:
+            without_length(self.dec.grad, self.dec)
+
+
+def without_length(grad: Tensor, unit: Tensor) -> Tensor:
+    """Take out of the gradient of rows, in place, what would change their lengths: (n, d) gradient and unit rows."""
+    return grad.addcmul_(unit, (grad * unit).sum(1, keepdim=True), value=-1)
 
 
 def initial_weights(spec: DictionarySpec, centre: Tensor, device: torch.device | str, dtype: torch.dtype) -> Weights:
@@ -74,7 +82,8 @@ def initial_weights(spec: DictionarySpec, centre: Tensor, device: torch.device |
 
     zeros = torch.zeros(spec.width)
     threshold = parameter(zeros) if spec.architecture == "jumprelu" else None
-    return Weights(parameter(dec), parameter(zeros), parameter(dec), parameter(centre), threshold)
+    unit = spec.architecture == "standard"
+    return Weights(parameter(dec), parameter(zeros), parameter(dec), parameter(centre), threshold, unit)
 
 
 def geometric_median(rows: Tensor, tolerance: float = 1e-6, steps: int = 100) -> Tensor:

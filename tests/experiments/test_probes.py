@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from multidir.errors import ConfigError, DesignError
 from multidir.experiments.probe_grid import fit_grid
 from multidir.experiments.probe_study import Study, probe_study
-from multidir.experiments.probe_table import Place, leaks, shuffled_within
+from multidir.experiments.probe_table import Place, latent_acts, leaks, shuffled_within
 from multidir.experiments.probe_warning import alarm
 from multidir.experiments.settings import Probes
 from multidir.methods.probe_folds import Folds, grouped_folds
@@ -20,6 +21,8 @@ from multidir.methods.probe_logistic import Solver
 from multidir.methods.probe_rows import find_rows, prompt_groups
 from multidir.records.site import Site
 from multidir.records.text import Sentence, Trace
+from multidir.sae.dictionary import Dictionary
+from multidir.sae.folder import write_folder
 from multidir.store.activations import ActivationStore, StoreSpec
 from tests.methods.planted import ANNOTATOR, PLANTED, SITE, D, planted_store, sentences
 
@@ -232,3 +235,17 @@ def test_a_label_that_nobody_has_and_a_place_that_is_not_there_are_refused(store
         probe_study(store, replace(SMALL, pool=9), None, 50, 0, Solver())
     with pytest.raises(ConfigError, match="--folds 2 at least"):
         replace(SMALL, folds=2)
+
+
+@pytest.mark.parametrize("roles", [["reasoning"], ["base"], None])
+def test_probes_on_a_dictionary_of_the_other_model_say_so(
+    store: ActivationStore, tmp_path: Path, roles: list[str] | None
+) -> None:
+    eye = torch.eye(D)
+    facts = {} if roles is None else {"multidir": {"roles": roles}}
+    write_folder(tmp_path, Dictionary("standard", eye, torch.zeros(D), eye.clone(), torch.zeros(D), facts=facts))
+    rows = store.rows("base", SITE, slice(0, 400))
+    at = Place(store, None, "base", SITE, -5, Solver())  # type: ignore[arg-type]
+    kind, acts = latent_acts(tmp_path, at, rows)
+    assert kind == "k-sparse over latents" + " of reasoning" * (roles == ["reasoning"])
+    assert np.array_equal(acts, rows.clip(0))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor
-from torch.nn.functional import relu
+from torch.nn.functional import normalize, relu
 
-from multidir.sae.spec import DictionarySpec, Training
+from multidir.sae.spec import BY_COUNT, DictionarySpec, Training
 from multidir.sae.weights import Weights
 
 
@@ -27,13 +27,14 @@ class _Window(torch.autograd.Function):
 
 
 def activations(weights: Weights, spec: DictionarySpec, training: Training, pre: Tensor, k: int) -> Tensor:
+    lengths = weights.dec.norm(dim=1)  # a latent is selected by how much it moves the reconstruction
     if spec.architecture == "topk":
-        top = torch.topk(pre, k, dim=1)
-        return torch.zeros_like(pre).scatter(1, top.indices, relu(top.values))
+        top = torch.topk(pre * lengths, k, dim=1)
+        return torch.zeros_like(pre).scatter(1, top.indices, relu(top.values)) / lengths
     if spec.architecture in ("batchtopk", "matryoshka", "crosscoder"):
-        flat = relu(pre).flatten()
+        flat = relu(pre * lengths).flatten()
         top = torch.topk(flat, k * len(pre))
-        return torch.zeros_like(flat).scatter(0, top.indices, top.values).reshape(pre.shape)
+        return torch.zeros_like(flat).scatter(0, top.indices, top.values).reshape(pre.shape) / lengths
     if spec.architecture == "jumprelu":
         # the jump itself: threshold times the step's derivative, as in the paper's equation 11
         on = (pre > weights.threshold).to(pre)
@@ -58,11 +59,14 @@ def dense_loss(
         loss = loss + training.l0_weight * (2 / k * (l0 - k).square()).mean()
     if dead is not None and len(dead):
         wanted = training.aux_k or spec.d // 2
-        top = torch.topk(pre[:, dead], min(wanted, len(dead)), dim=1)
-        chosen = torch.zeros_like(pre[:, dead]).scatter(1, top.indices, top.values)
+        lengths = weights.dec[dead].norm(dim=1, keepdim=True).detach()
+        scores = pre[:, dead] * lengths.T if spec.architecture in BY_COUNT else pre[:, dead]
+        top = torch.topk(scores, min(wanted, len(dead)), dim=1)
+        chosen = torch.zeros_like(scores).scatter(1, top.indices, pre[:, dead].gather(1, top.indices))
+        dec = normalize(weights.dec[dead], dim=1) * lengths
         residual = -error.detach()
         scale = training.aux * min(1.0, len(dead) / wanted)
-        loss = loss + scale * (chosen @ weights.dec[dead] - residual).square().sum(1).mean()
+        loss = loss + scale * (chosen @ dec - residual).square().sum(1).mean()
     return loss
 
 

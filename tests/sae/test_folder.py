@@ -103,9 +103,14 @@ def test_a_topk_dictionary_keeps_one_scale(rows: torch.Tensor) -> None:
         to_dictionary(learner, torch.arange(1, 17), rows, {})
 
 
-def test_folding_the_scale_changes_no_reconstruction(rows: torch.Tensor) -> None:
-    scale = torch.cat([torch.full((8,), 0.2), torch.full((8,), 0.05)])  # a crosscoder's two models
-    learner = learner_of(spec_of("crosscoder"), rows * scale, torch.float32)
+@pytest.mark.parametrize(("architecture", "scales"), [("crosscoder", (0.2, 0.05)), ("topk", (0.2, 0.2))])
+def test_folding_scale_and_lengths_changes_no_reconstruction(
+    architecture: str, scales: tuple[float, float], rows: torch.Tensor
+) -> None:
+    scale = torch.tensor(scales).repeat_interleave(8)  # a crosscoder's two models
+    learner = learner_of(spec_of(architecture), rows * scale, torch.float32)
+    with torch.no_grad():
+        learner.weights.dec *= torch.linspace(0.5, 2, 40)[:, None]
     for _ in range(20):
         learner.step(rows * scale)
     made = to_dictionary(learner, scale, rows, {})

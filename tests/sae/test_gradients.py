@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -31,7 +32,8 @@ def jittered(learner: Learner) -> Learner:
     for value in learner.weights.named().values():
         noise = torch.randn(value.shape, generator=rng, dtype=value.dtype)
         value.data += 0.05 * noise
-    learner.weights.normalise()
+    if learner.weights.unit:
+        learner.weights.normalise()
     return learner
 
 
@@ -112,6 +114,21 @@ def test_dead_latents_come_back_to_life() -> None:
 
     assert dead_after(aux=0.0) == 20
     assert dead_after(aux=1.0) < 8
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_decoder_rows_are_free_except_under_a_loss_on_activations(architecture: str) -> None:
+    x = sparse_rows(features(30, 16), 50, 3, seed=1)
+    learner = learner_of(spec_of(architecture), x, lr=0.01, dead_after=10_000)
+    start = learner.weights.dec.detach().norm(dim=1)
+    for _ in range(5):
+        learner.step(x)
+    free = (learner.weights.dec.detach().norm(dim=1) - start).abs() > 1e-9
+    assert free.any() == (architecture != "standard")
+    learner.training = replace(learner.training, lr=1e-12)
+    learner.idle[:7] = 10_000
+    learner.step(x)  # where a latent is dead, its row waits at length 1: short rows would ask for negative activations
+    assert torch.allclose(learner.weights.dec.detach()[:7].norm(dim=1), torch.ones(7, dtype=x.dtype))
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)

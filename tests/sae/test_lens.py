@@ -94,11 +94,26 @@ def from_one_start(saelens: Any) -> Callable[..., tuple[Any, Learner]]:
             l0_coefficient=learner.training.l0_weight,
         )
         theirs = JumpReLUTrainingSAE(config)
-        for name, ours in as_named_by_saelens(learner.weights.named()).items():
-            getattr(theirs, name).data.copy_(ours.detach())
+        start_alike(theirs, learner)
         return theirs, learner
 
     return made
+
+
+def start_alike(theirs: Any, learner: Learner) -> None:
+    for name, ours in as_named_by_saelens(learner.weights.named()).items():
+        getattr(theirs, name).data.copy_(ours.detach())
+
+
+def assert_the_same_after(steps: int, theirs: Any, learner: Learner) -> None:
+    """Neither learns more per step; and decoder rows keep no length, or this would be no test of it."""
+    start = learner.weights.dec.detach().norm(dim=1)
+    trained(theirs, steps)
+    for _, rows in zip(range(steps), batches(), strict=False):
+        learner.step(rows)
+    for name, found in as_named_by_saelens(learner.weights.named()).items():
+        torch.testing.assert_close(found, getattr(theirs, name), rtol=1e-3, atol=1e-4)
+    assert float((learner.weights.dec.detach().norm(dim=1) / start - 1).abs().max()) > 0.01
 
 
 def as_named_by_saelens(ours: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -133,14 +148,19 @@ def test_a_jumprelu_step_has_the_loss_and_the_gradients_of_saelens(
 def test_jumprelu_comes_to_the_weights_of_saelens_own_trainer(
     from_one_start: Callable[..., tuple[Any, Learner]], threshold: float
 ) -> None:
-    """Densely or sparsely started, one loss and one start end in one place: neither learns more per step."""
-    theirs, learner = from_one_start(torch.float32, threshold)
-    trained(theirs, 20)
-    for _, rows in zip(range(20), batches(), strict=False):
-        learner.step(rows)
-    for name, found in as_named_by_saelens(learner.weights.named()).items():
-        torch.testing.assert_close(found, getattr(theirs, name), rtol=1e-3, atol=1e-4)
-    assert float((learner.weights.dec.detach().norm(dim=1) - 1).abs().max()) > 0.01  # rows are not held at length 1
+    """Densely or sparsely started, one loss and one start end in one place."""
+    assert_the_same_after(20, *from_one_start(torch.float32, threshold))
+
+
+@pytest.mark.parametrize("kind", ["topk", "batchtopk"])
+def test_from_one_start_topk_comes_to_the_weights_of_saelens_own_trainer(make: Callable[..., Any], kind: str) -> None:
+    """Its rows start at length 0.1 and are free, and it selects by activations times lengths: so do we."""
+    learner = learner_of(spec_of(kind, d=D, width=F, k=K), ROWS[:100], torch.float32, lr=3e-3, decay=0.0, aux=0.0)
+    theirs = make(kind, sparse=False, dtype="float32", aux_loss_coefficient=0.0)
+    with torch.no_grad():
+        learner.weights.dec *= torch.linspace(0.5, 2, F)[:, None]  # or selecting without lengths would do
+    start_alike(theirs, learner)
+    assert_the_same_after(20, theirs, learner)
 
 
 def trained(sae: Any, steps: int) -> Any:
