@@ -7,19 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from multidir.experiments.cells import backtrack_counts
+from multidir.experiments.cells import fold_change
 from multidir.records.outcome import Outcome
 from multidir.records.verdict import Status, Verdict
 from multidir.stats.estimate import Estimate
-from multidir.stats.proportions import ratio_of_ratios
 from multidir.types import FloatArray
-
-
-def ratio(some: Sequence[Outcome], other: Sequence[Outcome], seed: int, draws: int) -> Estimate:
-    """Backtracking share of one cell over that of another on the same problems."""
-    prompts = sorted({outcome.prompt_id for outcome in some})
-    counts = (*backtrack_counts(some, prompts), *backtrack_counts(other, prompts))
-    return ratio_of_ratios(*counts, rng=np.random.default_rng(seed), draws=draws, pseudo=0.5)
 
 
 def beats_baselines(
@@ -34,14 +26,21 @@ def beats_baselines(
         seed: of the resampling.
         draws: resamples of problems.
     """
-    found = {name: ratio(mine, other, seed, draws) for name, other in rivals.items() if other is not None}
+    found = {
+        name: fold_change(mine, other, np.random.default_rng(seed), draws)
+        for name, other in rivals.items()
+        if other is not None
+    }
     known = [item for item in found.values() if item.has_interval]
     if any(item.high < 1 for item in known):
         status = Status.REFUTED
     else:
         won = bool(found) and len(known) == len(found) and all(item.low > 1 for item in known)
         status = Status.SUPPORTED if won else Status.UNDETERMINED
-    parts = [f"{name} {item.value:.1f} [{item.low:.1f}, {item.high:.1f}]" for name, item in found.items()]
+    parts = [
+        f"{name} " + ("unknown" if np.isnan(item.value) else f"{item.value:.1f} [{item.low:.1f}, {item.high:.1f}]")
+        for name, item in found.items()
+    ]
     silent = [name for name, other in rivals.items() if other is None]
     parts += [f"{', '.join(silent)} without a coherent dose"] * bool(silent)
     return Verdict(
@@ -116,7 +115,7 @@ def steers_at_depth(
         )
     estimates, status = {}, Status.UNDETERMINED
     if inside is not None and outside is not None:
-        found = estimates["ratio"] = ratio(inside[1], outside[1], seed, draws)
+        found = estimates["ratio"] = fold_change(inside[1], outside[1], np.random.default_rng(seed), draws)
         if found.has_interval and found.low > 1:
             status = Status.SUPPORTED
         elif found.has_interval and found.high < 1:
