@@ -91,8 +91,7 @@ class Config:
 
 def main(cfg: Config) -> Path:
     """Measure where there is no table, analyse, and return the run folder."""
-    study = is_study(cfg)
-    run = open_stage(cfg, "analysis/combination", skip=() if study else ("pair",))
+    run = open_stage(cfg, "analysis/combination", skip=() if is_study(cfg) else ("pair",))
     if run.complete:
         return run.path
     from multidir.experiments.combination_run import table_results
@@ -101,9 +100,10 @@ def main(cfg: Config) -> Path:
     from multidir.report.run_figures import save_figures
 
     with run:
-        results, frame = (
-            study_results(cfg, run.file) if study else table_results(cfg.outcomes, cfg.cosines, cfg.science)
-        )
+        if cfg.outcomes is None:
+            results, frame = study_results(cfg, run.file)
+        else:
+            results, frame = table_results(cfg.outcomes, cfg.cosines, cfg.science)
         save_results(run, results)
         frame.to_parquet(run.file("outcomes.parquet"), index=False)
         save_figures(run, "analysis/combination")

@@ -63,6 +63,7 @@ def main(cfg: Config) -> Path:
         return run.path
     from multidir.exchange.read import OWN
     from multidir.experiments.setup import read_norms
+    from multidir.models.fold import Addition, Projection
     from multidir.models.load import load_model, save_model
     from multidir.models.shape import model_shape
     from multidir.records.intervention import Dose
@@ -79,7 +80,7 @@ def main(cfg: Config) -> Path:
         chosen = [there[name] for name in s.names or there.names]
         if s.operator == "add":
             norms = read_norms(cfg.directions / "norms.json", "reasoning") if s.unit == "relative" else None
-            edit = addition(lm, chosen, Dose(s.dose, s.unit), norms)
+            edit: Addition | Projection = addition(lm, chosen, Dose(s.dose, s.unit), norms)
         else:
             edit = projection(lm, chosen, s.where, None if s.site is None else Site.parse(s.site))
         found = fold(lm, edit)

@@ -58,9 +58,9 @@ class Inputs(Protocol):
     @property
     def pair(self) -> Pair: ...  # noqa: D102
     @property
-    def prompts(self) -> Path: ...  # noqa: D102
+    def prompts(self) -> Path | None: ...  # noqa: D102
     @property
-    def directions(self) -> Path: ...  # noqa: D102
+    def directions(self) -> Path | None: ...  # noqa: D102
     @property
     def science(self) -> StudyScience: ...  # noqa: D102
     @property

@@ -65,6 +65,8 @@ def study_results(inputs: Inputs, file: Callable[[str], Path]) -> tuple[Results,
         DesignError: directions that are none, nearly one, or incoherent at every dose; a prompt in two splits.
     """
     science = inputs.science
+    assert inputs.prompts is not None
+    assert inputs.directions is not None  # `is_study` saw to both
     directions = chosen(load_directions(inputs.directions / "directions.safetensors"), science)
     check_cosines(cosines_of(directions), science.rules)
     bench = load_bench(inputs.pair, "reasoning", inputs.prompts, inputs.directions, science, inputs.compute)
