@@ -15,7 +15,7 @@ from multidir.experiments.candidate_finders import CONTROLS
 from multidir.experiments.combination import named_pairs
 from multidir.experiments.combination_design import Size
 from multidir.experiments.combination_run import Science
-from multidir.experiments.settings import Scoring
+from multidir.experiments.setup import SteeringScience
 from multidir.experiments.standing import Way
 from multidir.records.direction import DirectionSet
 from multidir.records.pair import Pair
@@ -25,7 +25,7 @@ MOST = 5
 """Directions of a full factorial."""
 
 
-class StudyScience(Science, Protocol):
+class StudyScience(Science, SteeringScience, Protocol):
     """The settings of analysis/combination on a model pair."""
 
     @property
@@ -42,12 +42,6 @@ class StudyScience(Science, Protocol):
     def scope(self) -> str: ...  # noqa: D102
     @property
     def words(self) -> tuple[str, ...]: ...  # noqa: D102
-    @property
-    def rollouts(self) -> int: ...  # noqa: D102
-    @property
-    def max_new_tokens(self) -> int: ...  # noqa: D102
-    @property
-    def scoring(self) -> Scoring: ...  # noqa: D102
     @property
     def size(self) -> Size: ...  # noqa: D102
 

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from multidir.errors import DesignError
-from multidir.experiments.cells import backtrack_counts, cells_table, share
+from multidir.experiments.cells import backtrack_counts, cells_table, fold_change, share
 from multidir.experiments.choose import Choice, best_coherent, derived, with_direction_facts
 from multidir.experiments.results import Results
 from multidir.experiments.rules import before_beats_at
@@ -19,7 +19,6 @@ from multidir.experiments.steering import Arm, Bench, conditions, run_conditions
 from multidir.records.direction import DirectionSet
 from multidir.records.outcome import Outcome
 from multidir.records.verdict import Verdict
-from multidir.stats.proportions import ratio_of_ratios
 
 
 class GridScience(Protocol):
@@ -78,7 +77,7 @@ def _against_sentence_start(
     ]
     prompts = sorted({o.prompt_id for o in cells[0]})
     counts = [backtrack_counts(cell, prompts) for cell in cells]
-    ratio = ratio_of_ratios(*counts[0], *counts[1], rng=rng, draws=science.draws, pseudo=0.5)
+    ratio = fold_change(cells[0], cells[1], rng, science.draws)
     shares = [share(count, rng, science.draws, "share of sentences") for count in counts]
     window = f"{int(best['offset_lo'])}..{int(best['offset_hi'])}"
     return [before_beats_at(shares[0], shares[1], ratio, window)]
