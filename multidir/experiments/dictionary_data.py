@@ -106,16 +106,20 @@ def stored_data(store: ActivationStore, choice: DictionaryChoice, device: str, g
     split = split_rows(store, **_held_out(choice), most=HELD_OUT_ROWS)
     shuffle = Shuffle(batch_rows=choice.training.batch, seed=choice.order_seed)
     source = StoreSource(store, keys, shuffle, split.train, device, group)
-    known = store.spec.models
     return Data(
         jobs,
         source,
         {key: torch.from_numpy(store.rows(*key, split.held_out)) for key in keys if group.leads},
         _numbered(split.unit[split.held_out]),
-        {role: str(known[role].get("source") or known[role]["fingerprint"]) for role, _ in keys},
+        {role: _model_name(store.spec.models[role]) for role, _ in keys},
         {"context_size": max(info.n_tokens for info in store.traces), "store_hash": store.content_hash},
         {"held_out": _held_out(choice), "rows": rows_hash(store), "mixing": round(source.collision_ratio(), 4)},
     )
+
+
+def _model_name(facts: dict[str, Any]) -> str:
+    """What a store says of a model, by the first name that leads back to it; stores of other programs may have none."""
+    return next((str(facts[key]) for key in ("source", "id", "fingerprint") if facts.get(key)), "unknown")
 
 
 def live_data(

@@ -103,4 +103,7 @@ class Training:
                 f"{self.warmup}, {self.sparsity_warmup}, {self.aux:g} and {self.dead_after}"
             )
         if self.warmup + self.decay * self.steps > self.steps:
-            raise ConfigError(f"warm-up of {self.warmup} and decay over {self.decay:.0%} overlap in {self.steps} steps")
+            raise ConfigError(
+                f"warm-up of {self.warmup} and decay over {self.decay:.0%} overlap in {self.steps} steps; "
+                "lower warmup or decay, or take more steps"
+            )

@@ -9,13 +9,12 @@ Where a number of latents is kept (topk, batchtopk, matryoshka), each library st
 itself. Jumprelu comes to its L0 by a loss: both minimise the same one there, squared error plus the quadratic L0 loss,
 from the same weights and thresholds, and FVU is told with L0.
 
-Peers that cannot live beside us get a virtual environment, made here below the cache folder (torch 2.13.0, about 1 GB).
+With a GPU there are rows of a dictionary of 8B size too, see `sae_gpu`.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -25,11 +24,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
-from torch.nn.functional import normalize
 
 from multidir.sae.parallel import Group
 from multidir.sae.source import StoreSource
@@ -38,13 +35,15 @@ from multidir.sae.train import Job, train
 from multidir.store.activations import ActivationStore, StoreSpec
 from multidir.store.shuffle import Shuffle
 from tests.benchmarks.measure import Row, note, show
+from tests.benchmarks.sae_gpu import on_gpu
 from tests.benchmarks.sae_recovery import recovery
 from tests.benchmarks.sae_store import real_store
+from tests.benchmarks.sae_worker import Worker, synthetic
 from tests.benchmarks.store_work import SITE, forget, trace_of
 
 D, WIDTH, K, BATCH = 512, 4096, 32, 4096
 NESTED = (512, 1024, 2048)
-PEERS = ("dictionary-learning==0.1.0", "eai-sparsify==1.3.3")
+HERE = {"device": "cpu", "bf16": False}
 
 
 @dataclass(frozen=True)
@@ -71,76 +70,9 @@ CONTESTS = (
 )
 
 
-def environment_of_peers() -> Path:
-    """The Python of the peers' environment; made on the first call."""
-    base = Path(os.environ.get("MULTIDIR_CACHE") or Path.home() / ".cache" / "multidir")
-    python = base / "peers" / "sae" / "bin" / "python"
-    if not python.exists():
-        note(f"making an environment for the peers in {python.parents[1]}")
-        subprocess.run([sys.executable, "-m", "venv", str(python.parents[1])], check=True)
-        pip = [str(python), "-m", "pip", "install", "-q"]
-        subprocess.run([*pip, "torch==2.13.0", "numpy", "safetensors", "tqdm", "einops", "simple-parsing"], check=True)
-        # their other requirements (a second transformers stack, CUDA) are never used by a training step
-        subprocess.run([*pip, "--no-deps", *PEERS], check=True)
-    return python
-
-
-class Worker:
-    """A trainer in a process of its own."""
-
-    def __init__(self, name: str, arch: str, data: Path, settings: Path) -> None:
-        self.name, self.arch = name, arch
-        own = name in ("multidir", "sae_lens", "multidir in sae_lens")
-        python = sys.executable if own else str(environment_of_peers())
-        script = str(Path(__file__).with_name("sae_peers.py"))
-        root = {"PYTHONPATH": str(Path(__file__).parents[2])} if own else {}
-        self.process = subprocess.Popen(
-            [python, script, name, arch, str(data), str(settings)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env={**os.environ, **root, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"},
-        )
-        self._answer()
-
-    def ask(self, command: str) -> dict[str, Any]:
-        assert self.process.stdin
-        self.process.stdin.write(command + "\n")
-        self.process.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> dict[str, Any]:
-        assert self.process.stdout
-        for line in self.process.stdout:
-            if line.startswith("{"):
-                found: dict[str, Any] = json.loads(line)
-                return found
-        raise RuntimeError(f"{self.name} ended while it trained {self.arch}: exit code {self.process.wait()}")
-
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait()
-
-
-def synthetic(rows: int, seed: int = 0) -> np.ndarray:
-    """(rows, D) float32 sums of about twenty of 4096 features and a little noise, mean norm sqrt(D)."""
-    rng = torch.Generator().manual_seed(seed)
-    features = normalize(torch.randn(WIDTH, D, generator=rng), dim=1)
-    parts = []
-    for _ in range(-(-rows // BATCH)):
-        on = torch.rand(BATCH, WIDTH, generator=rng) < 20 / WIDTH
-        noise = 0.1 * torch.randn(BATCH, D, generator=rng) / D**0.5
-        parts.append((on * (0.5 + torch.rand(BATCH, WIDTH, generator=rng))) @ features + noise)
-    data = torch.cat(parts)[:rows]
-    return (data * (D**0.5 / data.norm(dim=1).mean())).numpy()
-
-
 def race(contest: Contest, folder: Path, options: Namespace) -> Iterator[Row]:
     """All trainers of one architecture, step by step in turns, and the loss each one comes to."""
-    settings = {"width": WIDTH, "k": K, "batch": BATCH, "lr": 1e-3, "nested": NESTED, "l0_weight": 0.05}
+    settings = {"width": WIDTH, "k": K, "batch": BATCH, "lr": 1e-3, "nested": NESTED, "l0_weight": 0.05, **HERE}
     rounds, steps = (4, 3) if options.quick else (8, 5)
     data, names = folder / "rows.npy", ["multidir", *contest.goals]
     if contest.arch in ("topk", "batchtopk"):
@@ -173,7 +105,16 @@ def race(contest: Contest, folder: Path, options: Namespace) -> Iterator[Row]:
 
 def dead_cost(folder: Path, options: Namespace) -> Iterator[Row]:
     """What the auxiliary loss costs once latents are dead."""
-    settings = {"width": WIDTH, "k": K, "batch": BATCH, "lr": 1e-9, "nested": NESTED, "l0_weight": 0.05, "idle": 0}
+    settings = {
+        "width": WIDTH,
+        "k": K,
+        "batch": BATCH,
+        "lr": 1e-9,
+        "nested": NESTED,
+        "l0_weight": 0.05,
+        "idle": 0,
+        **HERE,
+    }
     settings["threshold"] = None
     taken = {}
     for share, threshold in ((0.0, 10_000_000), (1.0, 0)):
@@ -188,7 +129,7 @@ def reading(folder: Path, options: Namespace) -> Iterator[Row]:
     """Share of a step's time spent waiting for rows, from a store whose pages are not in memory."""
     rows = 200_000 if options.quick else 800_000
     key, store_spec = ("base", SITE), StoreSpec({"base": {"id": "synthetic"}}, (SITE,), D, shard_rows=100_000)
-    source = torch.from_numpy(synthetic(20_000, 1)).to(torch.bfloat16)
+    source = torch.from_numpy(synthetic(20_000, D, WIDTH, seed=1)).to(torch.bfloat16)
     traces = [trace_of(number, 2000) for number in range(rows // 2000)]
     with ActivationStore.create(folder / "store", store_spec, traces) as writer:
         for number, trace in enumerate(traces):
@@ -222,18 +163,19 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--json", action="store_true", help="one JSON object per row on stdout")
     parser.add_argument("--folder", type=Path, default=None, help="where temporary files go")
     parser.add_argument("--store", type=Path, default=None, help="a store of a real model, for the rows on one")
-    parser.add_argument("--only", nargs="*", help="architectures, `dead`, `reading`, `recovery`, `store`, `resume`")
+    parser.add_argument("--only", nargs="*", help="architectures, `dead`, `reading`, `gpu`, `recovery`, ...")
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
-    wanted = set(options.only or [c.arch for c in CONTESTS] + ["dead", "reading", "recovery", "store", "resume"])
+    wanted = set(options.only or [c.arch for c in CONTESTS] + ["dead", "reading", "gpu", "recovery", "store", "resume"])
     rows: list[Row] = []
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         folder = Path(name)
-        np.save(folder / "rows.npy", synthetic(BATCH * 9))
+        np.save(folder / "rows.npy", synthetic(BATCH * 9, D, WIDTH))
         for contest in CONTESTS:
             rows += race(contest, folder, options) if contest.arch in wanted else ()
         rows += dead_cost(folder, options) if "dead" in wanted else ()
         rows += reading(folder, options) if "reading" in wanted else ()
+        rows += on_gpu(folder, options.quick) if "gpu" in wanted and torch.cuda.is_available() else ()
     rows += recovery(options.quick) if "recovery" in wanted else ()
     rows += real_store(options.store, options.quick) if options.store and "store" in wanted else ()
     rows += resuming(options) if "resume" in wanted else ()

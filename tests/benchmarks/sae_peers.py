@@ -2,7 +2,7 @@
 
     python sae_peers.py TRAINER ARCHITECTURE DATA.npy SETTINGS.json
 
-    step N     trains N steps and answers {"seconds": CPU seconds}
+    step N     trains N steps and answers {"seconds": CPU seconds, or elapsed ones on a GPU}
     score      answers {"fvu": on rows that were not trained on, selected as in training, "l0": likewise}
 
 It runs in our environment or in that of the peers, so it imports nothing of ours unless it is asked to train ours.
@@ -38,7 +38,8 @@ def learner_of(arch: str, data: torch.Tensor, s: dict[str, Any]) -> Any:
     training = Training(
         steps=10**6, batch=s["batch"], lr=s["lr"], decay=0, l0_weight=s["l0_weight"], dead_after=s["dead_after"]
     )
-    learner = Learner(spec, training, data[: s["batch"]], data[: s["batch"]].mean(0))
+    compute = torch.bfloat16 if s["bf16"] else None
+    learner = Learner(spec, training, data[: s["batch"]], data[: s["batch"]].mean(0), compute=compute)
     learner.idle += s["idle"]
     if learner.weights.threshold is not None and s["threshold"] is not None:
         learner.weights.threshold.data.fill_(s["threshold"])
@@ -65,11 +66,12 @@ def sae_lens(arch: str, data: torch.Tensor, s: dict[str, Any], sparse: bool = Fa
         from multidir.sae.lens import SparseBatchTopKTrainingSAE, SparseTopKTrainingSAE
 
         kind = {"topk": SparseTopKTrainingSAE, "batchtopk": SparseBatchTopKTrainingSAE}[arch]
-    options: dict[str, Any] = {"k": s["k"]}
+    options: dict[str, Any] = {"k": s["k"], "device": s["device"]}
     if arch == "matryoshka":
         options["matryoshka_widths"] = [*s["nested"], s["width"]]
     if arch == "jumprelu":
-        options = {"jumprelu_sparsity_loss_mode": "quadratic", "target_l0": float(s["k"]), "jumprelu_bandwidth": 0.1}
+        del options["k"]
+        options |= {"jumprelu_sparsity_loss_mode": "quadratic", "target_l0": float(s["k"]), "jumprelu_bandwidth": 0.1}
         options["l0_coefficient"] = s["l0_weight"]
     sae = kind(config(d_in=data.shape[1], d_sae=s["width"], **options))
     if arch == "jumprelu":  # two trainers that follow a sparsity loss compare from one start only
@@ -83,8 +85,8 @@ def sae_lens(arch: str, data: torch.Tensor, s: dict[str, Any], sparse: bool = Fa
             checkpoint_path=None,
             save_final_checkpoint=False,
             total_training_samples=10**9,
-            device="cpu",
-            autocast=False,
+            device=s["device"],
+            autocast=s["bf16"],
             lr=s["lr"],
             lr_end=s["lr"],
             lr_scheduler_name="constant",
@@ -127,7 +129,7 @@ def dictionary_learning(arch: str, data: torch.Tensor, s: dict[str, Any]) -> Tra
         lr=s["lr"],
         warmup_steps=1,
         seed=0,
-        device="cpu",
+        device=s["device"],
     )
 
     def reconstruct(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -150,16 +152,18 @@ def sparsify(arch: str, data: torch.Tensor, s: dict[str, Any]) -> Trainer:
         from sparsify.sparse_coder import SparseCoder
 
     torch.manual_seed(0)
-    sae = SparseCoder(data.shape[1], SparseCoderConfig(num_latents=s["width"], k=s["k"]), dtype=torch.float32)
+    sae = SparseCoder(
+        data.shape[1], SparseCoderConfig(num_latents=s["width"], k=s["k"]), s["device"], dtype=torch.float32
+    )
     sae.b_dec.data = data[: s["batch"]].mean(0)
     adam = torch.optim.Adam(sae.parameters(), lr=s["lr"])
-    idle = torch.zeros(s["width"], dtype=torch.int64)
+    idle = torch.zeros(s["width"], dtype=torch.int64, device=s["device"])
 
     def update(step: int, x: torch.Tensor) -> None:
         """The body of its trainer's loop, with its optional Adam and its bookkeeping of dead latents."""
         sae.set_decoder_norm_to_unit_norm()
         out = sae(x, dead_mask=idle > 10_000_000)
-        fired = torch.zeros(s["width"], dtype=torch.bool)
+        fired = torch.zeros(s["width"], dtype=torch.bool, device=s["device"])
         fired[out.latent_indices.flatten()] = True
         (out.fvu + out.auxk_loss / 32).backward()
         sae.remove_gradient_parallel_to_decoder_directions()
@@ -223,18 +227,22 @@ def main() -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
     name, arch, file, settings = sys.argv[1:]
-    data, s = torch.from_numpy(np.load(file)), json.loads(Path(settings).read_text())
+    s = json.loads(Path(settings).read_text())
+    data, gpu = torch.from_numpy(np.load(file)).to(s["device"]), s["device"] == "cuda"
+    clock = time.perf_counter if gpu else time.process_time
     step, reconstruct = TRAINERS[name](arch, data, s)
     stream, held_out, done = batches(data, s["batch"]), data[-s["batch"] :], 0
     print(json.dumps({"ready": torch.__version__}), flush=True)
     for line in sys.stdin:
         command, *rest = line.split()
         if command == "step":
-            start = time.process_time()
+            start = clock()
             for _ in range(int(rest[0])):
                 step(done, next(stream))
                 done += 1
-            answer = {"seconds": time.process_time() - start}
+            if gpu:
+                torch.cuda.synchronize()
+            answer = {"seconds": clock() - start}
         else:
             found, acts = reconstruct(held_out)
             spread = (held_out - held_out.mean(0)).square().sum()

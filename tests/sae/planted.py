@@ -48,7 +48,7 @@ BASE: Key = ("base", Site(2))
 REASONING: Key = ("reasoning", Site(2))
 MODELS = {
     "base": {"source": "the/base", "fingerprint": "0"},
-    "reasoning": {"source": "the/reasoning", "fingerprint": "1"},
+    "reasoning": {"id": "the/reasoning"},  # a store of another program need not tell more
 }
 
 

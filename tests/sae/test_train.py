@@ -220,7 +220,7 @@ def test_other_bad_input_has_its_own_sentence(store: ActivationStore) -> None:
         train([Job(spec_of("topk", d=8), (BASE,))], source_of(store), TRAINING)
     with pytest.raises(DesignError, match="training needs jobs that differ"):
         train(jobs_of("topk") * 2, source_of(store), TRAINING)
-    with pytest.raises(ConfigError, match="overlap in 24 steps"):
+    with pytest.raises(ConfigError, match="overlap in 24 steps; lower warmup or decay"):
         Training(steps=24, batch=64, warmup=20)
 
 
