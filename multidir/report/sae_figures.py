@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -51,8 +51,7 @@ def training_curves(curve: pd.DataFrame) -> Plot:
             _tokens(axes, float(data["rows"].max()))
             draw.from_zero([axes], min(1.0, max(_FLAT, _largest(data[column]))))
             draw.percent_axis(axes, "")
-        if data["name"].nunique() <= _FEW:
-            draw.legend(figure, _keys(data["name"].unique()), 1 if narrow else 2)
+        _legend(figure, data["name"].unique(), narrow)
 
     last = data.groupby("name", as_index=False).last()
     best = highest(last.assign(kept=-last["held_out_fvu"]), "kept")
@@ -137,8 +136,7 @@ def latent_density(latents: pd.DataFrame) -> Plot:
         _powers(axes)
         axes.set_xlabel("share of tokens on which a latent is active")
         draw.percent_axis(axes, "latents")
-        if data["name"].nunique() <= _FEW:
-            draw.legend(figure, _keys(data["name"].unique()), 1 if narrow else 2)
+        _legend(figure, data["name"].unique(), narrow)
 
     silent, firing = float((data["density"] == 0).mean()), data["density"][data["density"] > 0]
     reading = "No latent fires."
@@ -176,6 +174,9 @@ def model_share(latents: pd.DataFrame) -> Plot:
         axes.set_xlabel("reasoning model's share of the decoder length" if not narrow else "reasoning model's share")
         axes.set_ylabel("latents")
         axes.set_xlim(0, 1)
+        axes.set_xticks(
+            [0, 0.25, 0.5, 0.75, 1], ["0\nbase only", "0.25", "0.5\nboth alike", "0.75", "1\nreasoning only"]
+        )
 
     counts = data["kind"].value_counts()
     reading = f"Latents: {words.joined([f'{count} {kind}' for kind, count in counts.items()])}."
@@ -191,14 +192,27 @@ def model_share(latents: pd.DataFrame) -> Plot:
 
 
 _FEW = 8
-"""Lines that a legend can name."""
+"""Lines that a legend can name one by one; of more it names the architectures."""
 
 _FLAT = 0.02
 """Share that an axis shows at least: a few dead latents of thousands are no mountain."""
 
 
 def _tone(name: str) -> Tone:
-    return _TONES.get(next((part for part in name.split("-") if part in _TONES), ""), INK)
+    return _TONES.get(_architecture(name), INK)
+
+
+def _architecture(name: str) -> str:
+    return next((part for part in name.split("-") if part in _TONES), name)
+
+
+def _legend(figure: Figure, names: Sequence[str], narrow: bool) -> None:
+    """What the colours stand for, and what each line is where they are few."""
+    if len(names) <= _FEW:
+        draw.legend(figure, _keys(names), 1 if narrow else 2)
+        return
+    found = dict.fromkeys(map(_architecture, names))
+    draw.legend(figure, [draw.line_key(_tone(name), name, "-", "None") for name in found], 2 if narrow else 4)
 
 
 def _keys(names: Iterable[str]) -> list[Line2D]:

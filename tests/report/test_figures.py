@@ -446,3 +446,10 @@ def test_scores_are_drawn_where_they_are() -> None:
     for row in table.itertuples():
         for name in ("precision", "recall", "f1"):
             assert _xy(lines[f"{row.label} {name}"])[0, 0] == getattr(row, name)
+
+
+def test_many_dictionaries_are_told_apart_by_architecture_in_the_legend() -> None:
+    names = [f"base-L1-{arch}-w{width}" for arch in ("topk", "jumprelu") for width in range(5)]
+    curves = pd.concat([demo.curve_table().assign(name=name) for name in names])
+    (legend,) = figures.training_curves(curves).figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["jumprelu", "topk"]
