@@ -22,7 +22,7 @@ from multidir.store.shuffle import Shuffle
 from tests.benchmarks.measure import Row, note
 
 K, BATCH = 32, 1024
-RATES = (3e-3, 5e-3, 7e-3, 1e-2)
+RATES = (1e-3, 2e-3, 3e-3, 5e-3, 7e-3, 1e-2)
 """Learning rates that each trainer may choose from: decoder rows of other lengths make other steps of one rate."""
 
 
