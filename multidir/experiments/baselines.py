@@ -135,7 +135,7 @@ def null_directions(
         "random": random_directions(k, target, rng),
         "random-cov": random_directions(k, target, rng, centred_rows(store, target.site, science, rng)),
         "shuffled": shuffled_directions(
-            k, store, science.role, target.site, annotator, BACKTRACKING, offsets, rng, *means, within_trace=False
+            k, store, science.role, target.site, annotator, BACKTRACKING, offsets, rng, *means
         ),
     }
 
