@@ -45,7 +45,7 @@ class Science:
     """Offset of these windows."""
     means: Means = field(default_factory=Means)
     """How differences of means of shuffled labels are taken."""
-    annotator_of_store: str = ""
+    annotator: str = ""
     """Whose labels; empty where the store has those of one annotator only."""
     rollouts: int = 1
     """Texts per problem and cell."""

@@ -116,20 +116,3 @@ def capped_keyword_count(text: str, keywords: Sequence[str], cap: int = 1) -> in
         following = (spans[place][2] for place in range(bisect_left(starts, match.end()), len(spans)))
         seen[before, found, next((word for word in following if word != found), "")] += 1
     return sum(min(count, cap) for count in seen.values())
-
-
-def keyword_share(text: str, keywords: Sequence[str], rule: KeywordRule = "word", prompt: str = "") -> float | None:
-    """Keywords per word of a text, between 0 and 1; None for a text without words.
-
-    Words are split at white space, for both rules alike. The published code also counts prompt, whose words
-    then stand in the denominator (and its keywords in the numerator): give it as `prompt` to do the same.
-
-    Args:
-        text: Generated text.
-        keywords: As in `keyword_count`.
-        rule: As in `keyword_count`.
-        prompt: Text before it, counted too.
-    """
-    whole = f"{prompt} {text}" if prompt else text
-    n = len(whole.split())
-    return keyword_count(whole, keywords, rule) / n if n else None

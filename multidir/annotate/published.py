@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -61,19 +60,6 @@ class PublishedTrace:
             for s in self.sections
             if s.start is not None and s.end is not None
         ]
-
-
-@dataclass(frozen=True)
-class PublishedSummary:
-    """Counts over a file, for the reader of a report."""
-
-    traces: int
-    per_category: dict[str, int]
-    sections: int
-    per_label: dict[str, int]
-    unclosed: int
-    unaligned: dict[str, tuple[int, ...]]
-    """Section numbers that were not found, by trace id."""
 
 
 def read_published(path: Path | str, max_unaligned: float = 0.1) -> list[PublishedTrace]:
@@ -127,19 +113,6 @@ def parse_sections(annotated: str, reasoning: str) -> list[PublishedSection]:
         cursor = cursor if end is None else end
         sections.append(PublishedSection(mark[1], text, start, end, after is not None and after[1] == _END))
     return sections
-
-
-def summarise(traces: Sequence[PublishedTrace]) -> PublishedSummary:
-    """Counts over traces: labels as written (unknown ones included), unclosed and unaligned sections."""
-    sections = [section for trace in traces for section in trace.sections]
-    return PublishedSummary(
-        traces=len(traces),
-        per_category=dict(Counter(trace.category for trace in traces)),
-        sections=len(sections),
-        per_label=dict(Counter(section.label for section in sections)),
-        unclosed=sum(not section.closed for section in sections),
-        unaligned={trace.id: trace.unaligned for trace in traces if trace.unaligned},
-    )
 
 
 def _find(text: str, reasoning: str, cursor: int) -> tuple[int, int] | None:

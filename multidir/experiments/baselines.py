@@ -13,11 +13,12 @@ import pandas as pd
 from multidir.errors import DesignError
 from multidir.experiments.baseline_rules import beats_baselines, beats_null
 from multidir.experiments.cells import by_condition, cells_table
-from multidir.experiments.choose import Choice, best_coherent, find_direction
+from multidir.experiments.choose import Choice, best_outcomes, find_direction
 from multidir.experiments.directions import choose_annotator
 from multidir.experiments.results import Results
 from multidir.experiments.score import BACKTRACKING
-from multidir.experiments.settings import Means, Scoring
+from multidir.experiments.settings import Means
+from multidir.experiments.setup import DoseScience
 from multidir.experiments.steering import Bench, run_conditions
 from multidir.methods.control import random_directions, shuffled_directions
 from multidir.methods.diffmeans import TraceSums
@@ -34,13 +35,11 @@ SelfRule = Literal["unit", "scaled"]
 MeanFrom = Literal["windows", "tokens"]
 
 
-class BaselineScience(Protocol):
+class BaselineScience(DoseScience, Protocol):
     """The settings of analysis/baselines."""
 
     @property
     def role(self) -> Role: ...  # noqa: D102
-    @property
-    def doses(self) -> tuple[float, ...]: ...  # noqa: D102
     @property
     def labels(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
@@ -56,13 +55,7 @@ class BaselineScience(Protocol):
     @property
     def means(self) -> Means: ...  # noqa: D102
     @property
-    def annotator_of_store(self) -> str: ...  # noqa: D102
-    @property
-    def scoring(self) -> Scoring: ...  # noqa: D102
-    @property
-    def draws(self) -> int: ...  # noqa: D102
-    @property
-    def seed(self) -> int: ...  # noqa: D102
+    def annotator(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -128,14 +121,14 @@ def null_directions(
 ) -> dict[str, list[Direction]]:
     """Directions that mean nothing, by kind: uniform, with the activations' covariance, of shuffled labels."""
     rng = np.random.default_rng(science.seed)
-    k, annotator = science.n_null, choose_annotator(store, science.annotator_of_store)
+    k, annotator = science.n_null, choose_annotator(store, science.annotator)
     offsets: Offsets = (choice.offset_lo, choice.offset_hi)
     means = (science.means.mean, science.means.reference)
     return {
         "random": random_directions(k, target, rng),
         "random-cov": random_directions(k, target, rng, centred_rows(store, target.site, science, rng)),
         "shuffled": shuffled_directions(
-            k, store, science.role, target.site, annotator, BACKTRACKING, offsets, rng, *means, within_trace=False
+            k, store, science.role, target.site, annotator, BACKTRACKING, offsets, rng, *means
         ),
     }
 
@@ -160,7 +153,7 @@ def mean_activation(store: ActivationStore, site: Site, science: BaselineScience
     if science.mean_from == "tokens":
         return Direction.from_vector("mean", np.asarray(store.moments(role, site).mean), site, "mean", source)
     offsets = (science.mean_offset - 1, science.mean_offset + 3)
-    annotator = choose_annotator(store, science.annotator_of_store)
+    annotator = choose_annotator(store, science.annotator)
     read = TraceSums.read(store, role, site, annotator, offsets, science.means.skip)
     vector = read.sums.sum(axis=(0, 1)) / read.counts.sum()
     return Direction.from_vector("mean", vector, site, "mean", {**source, "offsets": list(offsets)})
@@ -187,7 +180,8 @@ def _verdicts(
     rivals: dict[str, Sequence[Outcome] | None] = {}
     for name, kind in table[["direction", "direction_role"]].drop_duplicates().itertuples(index=False):
         if kind in ("noise", "self", "mean", "label"):
-            rivals[name] = _best(cells, table[table["direction"] == name], role, science)
+            best = best_outcomes(cells, table[table["direction"] == name], science.scoring.min_coherent)
+            rivals[name] = None if best is None else best[1]
     nulls = table[table["direction_role"].isin(("random", "random-cov", "shuffled"))]
     own = table[(table["direction"] == target.name) & (table["dose"] == choice.dose)].iloc[0]
     return [
@@ -196,14 +190,3 @@ def _verdicts(
             own, {str(kind): some["backtrack_share"].to_numpy() for kind, some in nulls.groupby("direction_role")}
         ),
     ]
-
-
-def _best(
-    cells: Mapping[Condition, Sequence[Outcome]], curve: pd.DataFrame, role: str, science: BaselineScience
-) -> Sequence[Outcome] | None:
-    """The outcomes of a curve's best coherent dose; None when no dose is coherent."""
-    try:
-        top = best_coherent(curve, science.scoring.min_coherent)
-    except DesignError:
-        return None
-    return cells[Condition(role, str(top["direction"]), float(top["dose"]))]

@@ -160,7 +160,6 @@ def control_candidates(sought: Sought, count: int, seed: int) -> Iterator[Candid
         sought.label,
         sought.home,
         rng,
-        within_trace=False,
     )
     for direction in drawn:
         yield Candidate(direction, x @ direction.unit)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ import pandas as pd
 from multidir.errors import DesignError
 from multidir.experiments.score import BACKTRACKING
 from multidir.records.direction import Direction, DirectionSet
+from multidir.records.outcome import Condition, Outcome
 from multidir.records.site import Site
 
 
@@ -75,6 +76,17 @@ def best_coherent(cells: pd.DataFrame, min_coherent: float) -> pd.Series:
             f"none of {len(cells)} cells is coherent in at least {min_coherent:.0%} of its texts; try smaller doses"
         )
     return usable.sort_values(["backtrack_share", "dose"], ascending=[False, True]).iloc[0]
+
+
+def best_outcomes(
+    outcomes: Mapping[Condition, Sequence[Outcome]], cells: pd.DataFrame, min_coherent: float
+) -> tuple[pd.Series, Sequence[Outcome]] | None:
+    """The row and the outcomes of the best coherent cell; None when no cell is coherent."""
+    try:
+        top = best_coherent(cells, min_coherent)
+    except DesignError:
+        return None
+    return top, outcomes[Condition(str(top["target"]), str(top["direction"]), float(top["dose"]))]
 
 
 def derived(directions: DirectionSet, role: str, label: str = BACKTRACKING) -> list[Direction]:

@@ -13,7 +13,7 @@ from multidir.experiments.cells import backtrack_counts, by_condition, cells_tab
 from multidir.experiments.choose import Choice, find_direction, with_direction_facts
 from multidir.experiments.results import Results
 from multidir.experiments.rules import PaperRules, causes_backtracking, leaves_base_alone
-from multidir.experiments.settings import Scoring
+from multidir.experiments.setup import DoseScience
 from multidir.experiments.steering import Arm, Bench, conditions, run_conditions
 from multidir.methods.control import random_directions
 from multidir.records.direction import Direction, DirectionSet
@@ -23,25 +23,17 @@ from multidir.stats.estimate import Estimate
 from multidir.types import Role
 
 
-class DoseScience(Protocol):
+class CurveScience(DoseScience, Protocol):
     """The settings of analysis/steering that this module reads."""
 
     @property
-    def doses(self) -> tuple[float, ...]: ...  # noqa: D102
-    @property
     def n_random(self) -> int: ...  # noqa: D102
     @property
-    def scoring(self) -> Scoring: ...  # noqa: D102
-    @property
     def rules(self) -> PaperRules: ...  # noqa: D102
-    @property
-    def draws(self) -> int: ...  # noqa: D102
-    @property
-    def seed(self) -> int: ...  # noqa: D102
 
 
 def dose_curves(
-    benches: Mapping[Role, Bench], directions: DirectionSet, choice: Choice, science: DoseScience, file: Path
+    benches: Mapping[Role, Bench], directions: DirectionSet, choice: Choice, science: CurveScience, file: Path
 ) -> Results:
     """Measure the chosen window afresh on both targets, with its null, and decide the paper's claims."""
     derived = {role: find_direction(directions, role, choice) for role in benches}
@@ -65,7 +57,7 @@ def dose_curves(
 
 
 def folds_table(
-    cells: Mapping[Condition, Sequence[Outcome]], directions: Sequence[Direction], dose: float, science: DoseScience
+    cells: Mapping[Condition, Sequence[Outcome]], directions: Sequence[Direction], dose: float, science: CurveScience
 ) -> pd.DataFrame:
     """Fold change of the reasoning model's backtracking by each direction at one dose, with its interval."""
     baseline = cells[Condition("reasoning", "none", 0.0)]
@@ -84,7 +76,7 @@ def decide(
     base_direction: Direction,
     folds: pd.DataFrame,
     choice: Choice,
-    science: DoseScience,
+    science: CurveScience,
 ) -> list[Verdict]:
     """The paper's claims at the dose that the search chose, nothing tuned on these problems."""
     null = folds.loc[folds["direction_role"] == "random", "fold"].dropna().to_numpy()

@@ -2,38 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
-
-import pandas as pd
 
 from multidir.errors import DesignError
 from multidir.experiments.baseline_rules import steers_at_depth
 from multidir.experiments.cells import by_condition, cells_table
-from multidir.experiments.choose import best_coherent, derived, with_direction_facts
+from multidir.experiments.choose import best_outcomes, derived, with_direction_facts
 from multidir.experiments.results import Results
-from multidir.experiments.settings import Scoring
+from multidir.experiments.setup import DoseScience
 from multidir.experiments.steering import Arm, Bench, conditions, run_conditions
 from multidir.methods.window_rules import Offsets
 from multidir.records.direction import DirectionSet
-from multidir.records.outcome import Condition, Outcome
 from multidir.records.site import Site
 
 
-class LayerScience(Protocol):
+class LayerScience(DoseScience, Protocol):
     """The settings of analysis/layers."""
 
     @property
-    def doses(self) -> tuple[float, ...]: ...  # noqa: D102
-    @property
     def depths(self) -> tuple[float, float]: ...  # noqa: D102
-    @property
-    def scoring(self) -> Scoring: ...  # noqa: D102
-    @property
-    def draws(self) -> int: ...  # noqa: D102
-    @property
-    def seed(self) -> int: ...  # noqa: D102
 
 
 def layer_sweep(
@@ -70,20 +58,11 @@ def layer_sweep(
     table["depth"] = (table["layer"] + 1) / n_layers
     cells = by_condition(outcomes)
     inside = table["depth"].between(*science.depths)
-    within, outside = (_best(cells, table[some & table["depth"].notna()], science) for some in (inside, ~inside))
+    parts = (table[some & table["depth"].notna()] for some in (inside, ~inside))
+    within, outside = (best_outcomes(cells, part, science.scoring.min_coherent) for part in parts)
     verdict = steers_at_depth(within, outside, science.depths, science.seed, science.draws)
     return Results({"cells": table}, verdict.because, [verdict])
 
 
 def _layer(site: Any) -> float:
     return float(Site.parse(site).layer) if isinstance(site, str) else float("nan")
-
-
-def _best(
-    cells: Mapping[Condition, Sequence[Outcome]], table: pd.DataFrame, science: LayerScience
-) -> tuple[Any, Sequence[Outcome]] | None:
-    try:
-        top = best_coherent(table, science.scoring.min_coherent)
-    except DesignError:
-        return None
-    return top, cells[Condition(str(top["target"]), str(top["direction"]), float(top["dose"]))]

@@ -2,38 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
 import numpy as np
 import pandas as pd
 
-from multidir.errors import DesignError
-from multidir.experiments.cells import backtrack_counts, cells_table, fold_change, share
-from multidir.experiments.choose import Choice, best_coherent, derived, with_direction_facts
+from multidir.experiments.cells import backtrack_counts, by_condition, cells_table, fold_change, share
+from multidir.experiments.choose import Choice, best_coherent, best_outcomes, derived, with_direction_facts
 from multidir.experiments.results import Results
 from multidir.experiments.rules import before_beats_at
-from multidir.experiments.settings import Scoring
+from multidir.experiments.setup import DoseScience
 from multidir.experiments.steering import Arm, Bench, conditions, run_conditions
 from multidir.records.direction import DirectionSet
-from multidir.records.outcome import Outcome
+from multidir.records.outcome import Condition, Outcome
 from multidir.records.verdict import Verdict
 
 
-class GridScience(Protocol):
+class GridScience(DoseScience, Protocol):
     """The settings of analysis/offsets that this module reads."""
 
     @property
     def role(self) -> str: ...  # noqa: D102
-    @property
-    def doses(self) -> tuple[float, ...]: ...  # noqa: D102
-    @property
-    def scoring(self) -> Scoring: ...  # noqa: D102
-    @property
-    def draws(self) -> int: ...  # noqa: D102
-    @property
-    def seed(self) -> int: ...  # noqa: D102
 
 
 def offset_grid(bench: Bench, directions: DirectionSet, science: GridScience, file: Path) -> Results:
@@ -54,30 +45,24 @@ def offset_grid(bench: Bench, directions: DirectionSet, science: GridScience, fi
         tables={"cells": table},
         headline=f"best window {choice.window} at {choice.site}, dose {choice.dose:g}x: "
         f"{best['backtrack_share']:.1%} of sentences backtrack (on the problems of the search)",
-        verdicts=_against_sentence_start(table, best, outcomes, science),
+        verdicts=_against_sentence_start(table, best, by_condition(outcomes), science),
         choice=choice,
     )
 
 
 def _against_sentence_start(
-    table: pd.DataFrame, best: pd.Series, outcomes: Sequence[Outcome], science: GridScience
+    table: pd.DataFrame, best: pd.Series, cells: Mapping[Condition, Sequence[Outcome]], science: GridScience
 ) -> list[Verdict]:
     """The best window before the sentence against the best one that reaches into it."""
     at = table[(table["offset_hi"] >= 0) & (table["site"] == best["site"])]
-    if at.empty:
-        return []
-    try:
-        rival = best_coherent(at, science.scoring.min_coherent)
-    except DesignError:
+    rival = best_outcomes(cells, at, science.scoring.min_coherent)
+    if rival is None:
         return []
     rng = np.random.default_rng(science.seed)
-    cells = [
-        [o for o in outcomes if (o.condition.direction, o.condition.dose) == (row["direction"], row["dose"])]
-        for row in (best, rival)
-    ]
-    prompts = sorted({o.prompt_id for o in cells[0]})
-    counts = [backtrack_counts(cell, prompts) for cell in cells]
-    ratio = fold_change(cells[0], cells[1], rng, science.draws)
+    mine = cells[Condition(str(best["target"]), str(best["direction"]), float(best["dose"]))]
+    prompts = sorted({o.prompt_id for o in mine})
+    counts = [backtrack_counts(cell, prompts) for cell in (mine, rival[1])]
+    ratio = fold_change(mine, rival[1], rng, science.draws)
     shares = [share(count, rng, science.draws, "share of sentences") for count in counts]
     window = f"{int(best['offset_lo'])}..{int(best['offset_hi'])}"
     return [before_beats_at(shares[0], shares[1], ratio, window)]

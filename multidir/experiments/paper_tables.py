@@ -1,4 +1,4 @@
-"""The numbers behind the paper's figures 2, 4 and 5 and its Table C.1, as tables that our own figures draw.
+"""The numbers behind the paper's figures 2, 4 and 5, as tables that our own figures draw.
 
 What the paper does not report (intervals, coherence) stays empty.
 """
@@ -6,14 +6,10 @@ What the paper does not report (intervals, coherence) stays empty.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-
-from multidir.errors import FormatError
-from multidir.stats.agreement import Scores, scores
 
 FIG2_OFFSETS = (-20, -16, -12, -8, -4, 0)
 FIG2: dict[float, tuple[float, ...]] = {
@@ -48,14 +44,6 @@ FIG5: dict[tuple[str, str], dict[int, float]] = {
 """Top-15 keyword score by (origin, unembedding) and block, read off the plot to 0.01. The base-derived score is 0
 at every other block; of the reasoning-derived one only these blocks can be read."""
 
-TABLE_C1: dict[int, tuple[int, int, int, int]] = {
-    0: (185, 107, 100, 4866),
-    4: (90, 54, 45, 1532),
-    8: (102, 110, 48, 1574),
-    12: (163, 179, 96, 1553),
-}
-"""Confusion of the word "wait" against the judge by strength: true and false positives, false and true negatives."""
-
 ROLES: dict[str, str] = {
     "backtracking": "base",
     "noise": "noise",
@@ -65,11 +53,6 @@ ROLES: dict[str, str] = {
     "initializing": "label",
 }
 """How our cells name what the paper's interventions add."""
-
-
-def table_c1() -> dict[int, Scores]:
-    """Precision, recall and F1 of Table C.1, from its counts."""
-    return {strength: scores(tp, fp, fn) for strength, (tp, fp, fn, _) in TABLE_C1.items()}
 
 
 def fig2_cells() -> pd.DataFrame:
@@ -88,28 +71,6 @@ def fig2_cells() -> pd.DataFrame:
 def fig4_cells() -> pd.DataFrame:
     """Fig. 4 as cells of dose curves."""
     curves = {name: dict(zip(FIG4_MAGNITUDES, shares, strict=True)) for name, shares in FIG4.items()}
-    return pd.DataFrame(list(_curves(curves)))
-
-
-def read_fig4(path: Path) -> pd.DataFrame:
-    """The published CSV of Fig. 4 as cells of dose curves; its repeated rows stand once.
-
-    Raises:
-        FormatError: no such file, missing columns, an unknown intervention, or one magnitude with two values.
-    """
-    try:
-        table = pd.read_csv(path)
-        table = table[["intervention_type", "magnitude", "wait_percentage"]].drop_duplicates()
-    except (OSError, ValueError, KeyError) as error:
-        raise FormatError(f"{path}: not the table behind Fig. 4 ({error})") from error
-    unknown = sorted(set(table["intervention_type"]) - set(ROLES))
-    if unknown or table.duplicated(["intervention_type", "magnitude"]).any():
-        wrong = f"unknown {', '.join(unknown)}" if unknown else "a magnitude with two values"
-        raise FormatError(f"{path}: {wrong}; interventions are {', '.join(ROLES)}")
-    curves = {
-        str(name): dict(zip(some["magnitude"], some["wait_percentage"], strict=True))
-        for name, some in table.groupby("intervention_type", sort=False)
-    }
     return pd.DataFrame(list(_curves(curves)))
 
 

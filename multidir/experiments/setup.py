@@ -37,6 +37,15 @@ class SteeringScience(Protocol):
     def seed(self) -> int: ...  # noqa: D102
 
 
+class DoseScience(SteeringScience, Protocol):
+    """What those have besides that try several doses and resample problems."""
+
+    @property
+    def doses(self) -> tuple[float, ...]: ...  # noqa: D102
+    @property
+    def draws(self) -> int: ...  # noqa: D102
+
+
 def load_bench(
     pair: Pair, role: Role, prompts: Path, directions: Path, science: SteeringScience, compute: Compute
 ) -> Bench:

@@ -1,7 +1,7 @@
 """Directions that should do nothing: random ones of equal norm, and those of shuffled labels.
 
-A random direction asks whether any push of this size does it; a direction from labels that were permuted within
-their trace asks whether it mattered which sentences had the label.
+A random direction asks whether any push of this size does it; a direction from permuted labels asks
+whether it mattered which sentences had the label.
 """
 
 from __future__ import annotations
@@ -59,15 +59,12 @@ def shuffled_directions(
     rng: np.random.Generator,
     mean: MeanRule = "token",
     reference: Reference = "all",
-    within_trace: bool = True,
 ) -> list[Direction]:
-    """Differences of means of the same windows, with the labels permuted among sentences.
+    """Differences of means of the same windows, with the labels permuted among all sentences.
 
-    Within traces, how many sentences of a trace have the label stays as it is: what differs between traces that
-    backtrack much and little is then still in the shuffled directions, the effect itself included, and
-    they can have a sizeable cosine with the real one. They ask whether it matters *which* sentence had the label.
-    Among all sentences, the shuffled directions are sampling noise with the activations' covariance and no part of
-    the real one.
+    The shuffled directions are sampling noise with the activations' covariance and
+    no part of the real one. Permuting within traces would keep what differs between traces that backtrack much and
+    little, the effect itself included.
 
     Args:
         k: How many.
@@ -76,20 +73,19 @@ def shuffled_directions(
         site: Where.
         annotator: Whose labels.
         label: The positive class.
-        offsets: Window, as in `diffmeans`.
+        offsets: Window, both ends included.
         rng: Source of the permutations.
         mean: Mean rule.
         reference: Reference set.
-        within_trace: Permute within each trace, or among all sentences.
     Returns:
         `shuffled-0`, ...; each with its own length, so that their lengths are the null of the real one.
     Raises:
-        DesignError: no sentence has the label, or there is nothing to permute.
+        DesignError: no sentence has the label.
     """
     windows = store.windows(annotator, offsets)
     positive = windows.label == (windows.labels.index(label) if label in windows.labels else -1)
-    group = windows.trace if within_trace else np.zeros_like(windows.trace)
-    _check(positive, group, label, annotator)
+    if not positive.any():
+        raise DesignError(f"no sentence labelled {label!r} by {annotator} has a whole window; nothing to shuffle")
     values = _window_sums(store, role, site, windows)
     source = {
         "role": role,
@@ -100,20 +96,15 @@ def shuffled_directions(
     }
     found = []
     for i in range(k):
-        flags = permuted_within(positive, group, rng)
+        flags = _permuted(positive, rng)
         sums, counts = _by_class(values, flags, windows.trace, windows.length)
         vector = contrast(sums, counts, 0, mean, reference)
         found.append(Direction.from_vector(f"shuffled-{i}", vector, site, "shuffled", source))
     return found
 
 
-def permuted_within(values: np.ndarray, group: IntArray, rng: np.random.Generator) -> np.ndarray:
-    """Values permuted among the members of each group; (n,) both."""
-    home = np.argsort(group, kind="stable")
-    drawn = np.lexsort((rng.random(len(group)), group))
-    result = np.empty_like(values)
-    result[home] = values[drawn]
-    return result
+def _permuted(values: BoolArray, rng: np.random.Generator) -> BoolArray:
+    return values[np.argsort(rng.random(len(values)))]
 
 
 def _window_sums(store: ActivationStore, role: Role, site: Site, windows: Windows) -> FloatArray:
@@ -134,14 +125,3 @@ def _by_class(values: FloatArray, positive: BoolArray, trace: IntArray, length: 
     sums = np.stack([part @ values for part in parts], axis=1)
     counts = np.stack([np.bincount(trace[flag], minlength=t) for flag in (positive, ~positive)], axis=1)
     return sums, counts * length
-
-
-def _check(positive: BoolArray, group: IntArray, label: str, annotator: str) -> None:
-    """Refuse labels that no permutation can change."""
-    if not positive.any():
-        raise DesignError(f"no sentence labelled {label!r} by {annotator} has a whole window; nothing to shuffle")
-    hits, n = np.bincount(group, weights=positive), np.bincount(group)
-    if not ((hits > 0) & (hits < n)).any():
-        raise DesignError(
-            f"nowhere are there both {label!r} and other sentences, so that permuting labels changes nothing"
-        )

@@ -117,32 +117,3 @@ class TraceSums:
         }
         full = name or f"{self.role}/{label} {self.site} {self.offsets[0]}..{self.offsets[1]}"
         return Direction.from_vector(full, np.asarray(vector), self.site, "diffmeans", source)
-
-
-def diffmeans(
-    store: ActivationStore,
-    role: Role,
-    site: Site,
-    annotator: str,
-    label: str,
-    offsets: Offsets,
-    mean: MeanRule = "token",
-    reference: Reference = "all",
-    skip: Skip = "whole",
-) -> Direction:
-    """One difference-of-means direction, in residual-stream units.
-
-    Args:
-        store: Activation store with labels of the annotator.
-        role: Whose activations.
-        site: Where.
-        annotator: Whose labels, such as `grammar/1`.
-        label: The positive class.
-        offsets: Window, both ends included.
-        mean: `token` (every row alike) or `trace` (mean of per-trace means).
-        reference: `all` (positives included) or `rest`.
-        skip: What happens to windows that leave the text, see `window_rules`.
-    Raises:
-        DesignError: the label has no rows there.
-    """
-    return TraceSums.read(store, role, site, annotator, offsets, skip).direction(label, mean, reference)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from multidir.models.blocks import cached
 from multidir.models.cache import KeyValues, RoomyCache, moves
 from multidir.models.device import StepRecorder
 from multidir.models.first_step import FirstStep
@@ -182,7 +183,7 @@ class Batch:
             input_ids=state.ids,
             attention_mask=None if mask is None else mask.long(),
             position_ids=state.places.clamp(min=0),
-            past_key_values=self._cache,
+            **cached(self.lm.model, self._cache),
             use_cache=True,
             logits_to_keep=1,
         ).logits[:, -1]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import cast
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, cast
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -25,6 +28,20 @@ BLOCK_PATHS = (
     "backbone.layers",  # Mamba hybrids
 )
 """Where known architectures keep their blocks, tried in this order."""
+
+CACHE_NAMES = ("cache", "past_key_values")
+"""What a forward pass calls its cache: the first since transformers 5.24, the second before."""
+
+
+def cached(module: nn.Module, cache: Any) -> dict[str, Any]:
+    """The argument that hands a cache to a model or its decoder, under the name that it has there."""
+    return {_cache_name(type(module).forward): cache}
+
+
+@functools.cache
+def _cache_name(forward: Callable[..., Any]) -> str:
+    known = inspect.signature(forward).parameters
+    return next((name for name in CACHE_NAMES if name in known), CACHE_NAMES[-1])
 
 
 def _find(model: nn.Module) -> tuple[nn.Module, nn.ModuleList]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from multidir.models.blocks import decoder
+from multidir.models.blocks import cached, decoder
 from multidir.models.cache import RoomyCache
 from multidir.models.language_model import LanguageModel
 from multidir.models.room import SPARE
@@ -38,7 +38,8 @@ def bytes_per_token(lm: LanguageModel) -> int:
     """Bytes that the cache holds for one token, found by running one."""
     cache = RoomyCache(lm.model, spare=1)
     token = torch.zeros(1, 1, dtype=torch.long, device=lm.device)
-    decoder(lm.model)(input_ids=token, position_ids=token, past_key_values=cache, use_cache=True)
+    module = decoder(lm.model)
+    module(input_ids=token, position_ids=token, **cached(module, cache), use_cache=True)
     views = (room.view for room in cache.rooms)
     return sum(view.numel() * view.element_size() for view in views if view is not None)
 

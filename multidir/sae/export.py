@@ -21,21 +21,6 @@ ACTIVATIONS: dict[str, Activation] = {"topk": "topk", "standard": "standard"}
 """How an architecture is run at inference; by thresholds unless it stands here."""
 
 
-def to_dictionary(learner: Learner, scale: Tensor, rows: Tensor, facts: dict[str, Any]) -> Dictionary:
-    """A dictionary that reads rows as they are stored; see `finished`.
-
-    Args:
-        learner: trained weights.
-        scale: (d,) what rows were multiplied by in training.
-        rows: (n, d) float. Calibration rows as they are stored.
-        facts: metadata.
-
-    Raises:
-        DesignError: no calibration row, or a topk dictionary with channels scaled differently.
-    """
-    return finished(as_trained(learner, facts), scale, rows, learner.spec.k)
-
-
 def as_trained(learner: Learner, facts: dict[str, Any]) -> Dictionary:
     """A dictionary that reads scaled rows, its thresholds not yet calibrated."""
     weights, spec = learner.weights, learner.spec

@@ -1,4 +1,4 @@
-"""Where batches come from: a store, or any iterator of tensors. One batch per step, so a step number is a position.
+"""Where batches come from: shuffled rows of a store. One batch per step, so a step number is a position.
 
 A source gives the rows of one or several sets of activations, the same tokens in each, so that many dictionaries
 and a crosscoder learn from one pass.
@@ -6,9 +6,8 @@ and a crosscoder learn from one pass.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -91,11 +90,6 @@ class StoreSource:
         chosen, names = sha256_bytes(np.packbits(rows).tobytes()), [str(part) for part in self.keys]
         self.identity = sha256_json([rows_hash(store), names, vars(shuffle), chosen, group.size])
 
-    @property
-    def steps_per_pass(self) -> int:
-        """Batches in one pass over the rows; what does not fill a batch is left out of that pass."""
-        return self._per_pass
-
     def collision_ratio(self) -> float:
         """How often two rows of a batch share a trace, relative to a full permutation; 1 is perfect."""
         return self._stream(self.keys[0]).collision_ratio()
@@ -123,50 +117,3 @@ class StoreSource:
 
     def _stream(self, key: Key) -> RowStream:
         return RowStream(self.store, *key, self._own, self._device, torch.float32, self._mine)
-
-
-class IteratorSource:
-    """Batches of one set of activations from any iterator of (b, d) tensors, such as a generator of synthetic rows."""
-
-    def __init__(
-        self, make: Callable[[], Iterator[Tensor]], key: Key, identity: str = "", device: torch.device | str = "cpu"
-    ) -> None:
-        """Prepare a source.
-
-        Args:
-            make: starts the iterator; the same batches each time, or resuming is not exact.
-            key: what the rows are called.
-            identity: tells this data apart from other data; part of a checkpoint.
-            device: where batches go.
-        """
-        self._make, self.key, self.identity, self._device = make, key, identity, device
-
-    def sample(self, rows: int) -> Batch:
-        """Rows of the first batches.
-
-        Raises:
-            DesignError: the iterator is empty.
-        """
-        taken: list[Tensor] = []
-        for item in self._make():
-            taken.append(item)
-            if sum(map(len, taken)) >= rows:
-                break
-        if not taken:
-            raise DesignError("the iterator of activations is empty")
-        return {self.key: torch.cat(taken).to(self._device, torch.float32)[:rows]}
-
-    def batches(self, first: int) -> Generator[Batch, None, None]:
-        """Batches from number `first` on; those before it are made and dropped.
-
-        Raises:
-            DesignError: the iterator ends.
-        """
-        count = first
-        for item in islice(self._make(), first, None):
-            count += 1
-            yield {self.key: item.to(self._device, torch.float32)}
-        raise DesignError(
-            f"the iterator of activations ended after {count} batches, before training did; give one that goes on, "
-            "or take fewer steps"
-        )

@@ -1,22 +1,21 @@
-"""Intervals from resampling whole clusters: bootstrap and jackknife over prompts or traces.
+"""Intervals from resampling whole clusters: the bootstrap over prompts or traces.
 
 Rows of one trace are not independent, so the unit that is drawn is the trace. Statistics are written as
-functions of cluster weights wherever possible: `weights (draws, m)` in, `(draws,)` out, so that a thousand
+functions of cluster weights: `weights (draws, m)` in, `(draws,)` out, so that a thousand
 draws are one matrix product.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from scipy import stats
 
 from multidir.errors import DesignError
 from multidir.stats.estimate import Estimate
-from multidir.types import FloatArray, IntArray
+from multidir.types import FloatArray
 
 WeightStatistic = Callable[[FloatArray], FloatArray]
 """From (w, m) cluster weights to (w,) values; nan where a draw has no value."""
@@ -81,7 +80,7 @@ def weighted_bootstrap(
     level: float = 0.95,
     scale: str = "",
 ) -> Estimate:
-    """Cluster bootstrap of a statistic of cluster weights: the fast path.
+    """Cluster bootstrap of a statistic of cluster weights.
 
     Args:
         statistic: From (w, m) weights to (w,) values. Weight 1 everywhere gives the value itself.
@@ -113,62 +112,3 @@ def both_roles(found: Estimate, least: float = -math.inf, most: float = math.inf
         return found
     low, high = (found.value + math.sqrt(2) * (end - found.value) for end in (found.low, found.high))
     return replace(found, low=max(low, least), high=min(high, most), method=f"{found.method}, both roles")
-
-
-def cluster_bootstrap(
-    statistic: Callable[[np.ndarray], float],
-    clusters: IntArray | Sequence[np.ndarray],
-    rng: np.random.Generator,
-    draws: int = 1000,
-    level: float = 0.95,
-    scale: str = "",
-) -> Estimate:
-    """Percentile interval from resampling clusters, for a statistic that is not a function of weights.
-
-    Args:
-        statistic: With `clusters` as (n,) ints: from an index array into the n rows to a number. With a list
-            of per-cluster arrays: from their concatenation to a number.
-        clusters: (n,) int cluster of each row, in any order; or one array of rows per cluster.
-        rng: Source of the draws.
-        draws: Number of resamples.
-        level: Coverage wanted.
-        scale: Unit of the value, for print.
-    Raises:
-        DesignError: no cluster.
-    """
-    parts = list(clusters) if not isinstance(clusters, np.ndarray) else _members(clusters)
-    m = len(parts)
-    if m == 0:
-        raise DesignError("a cluster bootstrap needs at least one cluster, got none")
-    picks = rng.integers(0, m, size=(draws, m)) if m > 1 else np.zeros((1, 1), dtype=np.int64)
-    values = np.array([statistic(np.concatenate([parts[i] for i in row])) for row in picks], dtype=np.float64)
-    return percentile_estimate(float(statistic(np.concatenate(parts))), values, m, level, scale=scale)
-
-
-def jackknife(statistic: WeightStatistic, m: int, level: float = 0.95, scale: str = "") -> Estimate:
-    """Delete-one-cluster jackknife: needs no random numbers and m evaluations only.
-
-        se^2 = (m - 1) / m * sum (value without i - their mean)^2,      interval: value -+ t(m - 1) se
-
-    Good for smooth statistics (ratios, means); not for medians or other quantiles.
-
-    Args:
-        statistic: As in `weighted_bootstrap`.
-        m: Number of clusters.
-        level: Coverage wanted.
-        scale: Unit of the value, for print.
-    """
-    value = float(np.asarray(statistic(np.ones((1, m))))[0])
-    values = np.asarray(statistic(1.0 - np.eye(m)), dtype=np.float64) if m > 1 else np.array([math.nan])
-    error = math.sqrt((m - 1) * float(np.var(values)))
-    if math.isnan(error) or error == 0:
-        return Estimate(value, math.nan, math.nan, m, "jackknife", scale, level)
-    half = float(stats.t.ppf((1 + level) / 2, m - 1)) * error
-    return Estimate(value, value - half, value + half, m, "jackknife", scale, level)
-
-
-def _members(clusters: IntArray) -> list[np.ndarray]:
-    """Row indices of each cluster, clusters in ascending order of their number."""
-    _, inverse, counts = np.unique(clusters, return_inverse=True, return_counts=True)
-    order = np.argsort(inverse, kind="stable")
-    return np.split(order, np.cumsum(counts)[:-1]) if counts.size else []

@@ -22,7 +22,7 @@ class Estimate:
     n: int
     """Independent units (clusters, usually prompts), not rows."""
     method: str
-    """`cluster bootstrap`, `jackknife`, `Wilson`, ..."""
+    """`cluster bootstrap`, `cluster jackknife`, `Wilson`, ..."""
     scale: str = ""
     """Unit or scale: `share of sentences`, `log-odds`, `cosine`."""
     level: float = 0.95

@@ -7,7 +7,6 @@ every design's rank is checked, because a design can be of a lower resolution th
 
 from __future__ import annotations
 
-from functools import reduce
 from itertools import combinations, product
 
 import numpy as np
@@ -29,7 +28,7 @@ GENERATORS: dict[int, tuple[str, ...]] = {
 """Number of directions -> which of the first ones are added modulo two for each further one.
 
 The sum modulo two keeps the cell with everything off in the design. Source: NIST/SEMATECH e-Handbook of
-Statistical Methods, 5.3.3.4.7; each is checked by `resolution`.
+Statistical Methods, 5.3.3.4.7; tests check the resolution of each.
 """
 
 
@@ -73,15 +72,3 @@ def check_rank(on: IntArray, columns: list[Term]) -> None:
     rank = int(np.linalg.matrix_rank(matrix))
     if rank < matrix.shape[1]:
         raise DesignError(f"{len(on)} cells determine {rank} of the model's {matrix.shape[1]} columns; run more cells")
-
-
-def resolution(k: int) -> int:
-    """Length of the shortest word of the design's defining relation; k + 1 for a full factorial."""
-    free = k - len(GENERATORS.get(k, ()))
-    letters = [frozenset(word) | {"abcdefghij"[free + i]} for i, word in enumerate(GENERATORS.get(k, ()))]
-    lengths = [
-        len(reduce(lambda a, b: a ^ b, some))
-        for size in range(1, len(letters) + 1)
-        for some in combinations(letters, size)
-    ]
-    return min(lengths, default=k + 1)

@@ -20,7 +20,6 @@ from multidir.models.blocks import check_site, width
 from multidir.models.hooks import residual_hooks
 from multidir.models.language_model import LanguageModel
 from multidir.models.positions import Positions
-from multidir.records.scope import Scope
 from multidir.records.site import Site
 from multidir.steer.live import LiveRowEdits
 from multidir.steer.operators.add import Add
@@ -74,27 +73,6 @@ class RowEdits:
         """(b,) receipt: sum of the norms of those edits, per row."""
         self._placed: dict[tuple[torch.device, torch.dtype], list[Operator]] = {}
         self._too_large: dict[torch.dtype, int | None] = {}
-
-    @classmethod
-    def adding(
-        cls, site: Site, bank: FloatArray, coefficients: FloatArray, scopes: Sequence[Scope | str] | Scope | str
-    ) -> RowEdits:
-        """Additions alone: row i gets `coefficients[i] @ bank`.
-
-        Args:
-            site: where.
-            bank: (k, d) directions V, usually of norm 1.
-            coefficients: (b, k) C, in units of the bank's rows.
-            scopes: one per row, or one for all.
-        Raises:
-            ConfigError: shapes that do not fit, or a value that is not finite.
-        """
-        _check_arrays(site, bank, coefficients)
-        used, pick = np.unique(np.asarray(coefficients, dtype=np.float64), axis=0, return_inverse=True)
-        pick = np.where(np.any(coefficients != 0, axis=1), pick.reshape(-1), -1)
-        where = [scopes] * len(pick) if isinstance(scopes, Scope | str) else scopes
-        operator = Add(torch.from_numpy(used @ np.asarray(bank, dtype=np.float64)))
-        return cls(site, [Term(operator, pick, tuple(map(Scope.of, where)))])
 
     def __len__(self) -> int:
         return len(self.seeds)
@@ -204,19 +182,3 @@ def check_edits(edits: RowEdits, model: PreTrainedModel) -> None:
     row = edits.too_large(model.dtype)
     if row is not None:
         raise ConfigError(f"row {row} of the edits at {edits.site} is not finite in {model.dtype}; lower the dose")
-
-
-def _check_arrays(site: Site, bank: FloatArray, coefficients: FloatArray) -> None:
-    if np.ndim(bank) != 2 or np.ndim(coefficients) != 2 or coefficients.shape[1] != len(bank):
-        raise ConfigError(
-            f"edits at {site}: expected directions (k, d) and coefficients (b, k), "
-            f"got {np.shape(bank)} and {np.shape(coefficients)}"
-        )
-    for name, values in (("direction", bank), ("coefficient", coefficients)):
-        if not np.isfinite(values).all():
-            raise ConfigError(
-                f"edits at {site}: a {name} is not finite in row {np.argwhere(~np.isfinite(values))[0][0]}"
-            )
-    used = np.abs(coefficients).sum(0) > 0
-    if (np.linalg.norm(bank, axis=1)[used] == 0).any():
-        raise ConfigError(f"edits at {site}: a direction that is used has length zero, so it would change nothing")

@@ -7,27 +7,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from multidir.errors import ModelError
-from multidir.models.generate import Generation
 from multidir.steer.edit import RowEdits
 from multidir.types import FloatArray, IntArray
 
 
-def check_receipts(edits: Sequence[RowEdits], generations: Sequence[Generation]) -> None:
-    """Compare what was edited with what should have been, for every row.
+def check_row(edits: Sequence[RowEdits], row: int, ids: Sequence[int], n_prompt: int) -> None:
+    """Compare what was edited in a row with what should have been.
 
-    The last token of a generation is never run through the model, so it has no residual stream to edit.
-
+    Args:
+        edits: at all sites.
+        row: which.
+        ids: the tokens that were run; the last one of a generation never is, so it has no residual stream to edit.
+        n_prompt: how many of them are the prompt.
     Raises:
         ModelError: an edit missed a position, touched one too many, or was not finite.
     """
-    for edit in edits:
-        _check_finite(edit)
-    for row, generation in enumerate(generations):
-        check_row(edits, row, generation.token_ids[:-1], generation.n_prompt)
-
-
-def check_row(edits: Sequence[RowEdits], row: int, ids: Sequence[int], n_prompt: int) -> None:
-    """As `check_receipts`, for one row of which these tokens were run."""
     for edit in edits:
         least, most = edit.expected(row, ids, n_prompt)
         if not least <= edit.edited[row] <= most:

@@ -9,7 +9,7 @@ into one batch. A buffer that takes all rows is one fill and therefore a true pe
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -114,17 +114,6 @@ class ShufflePlan:
     def largest_fill(self) -> int:
         """Rows that a buffer needs."""
         return min(len(self.keep), -(-len(self.blocks.first) // self.n_fills) * self.settings.block_rows)
-
-    def row_batches(self, epoch: int) -> Iterator[IntArray]:
-        """Row numbers of every batch of an epoch; the last one may be short."""
-        size, left = self.settings.batch_rows, np.zeros(0, np.int64)
-        for number, blocks in enumerate(self.fills(epoch)):
-            left = np.concatenate([left, self.rows(blocks)[self.order(epoch, number)]])
-            whole = len(left) // size * size
-            yield from left[:whole].reshape(-1, size)
-            left = left[whole:]
-        if len(left):
-            yield left
 
     def collision_ratio(self, epoch: int = 0) -> float:
         """Chance that two rows of a batch come from one trace, relative to a full permutation.

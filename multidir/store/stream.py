@@ -72,11 +72,6 @@ class RowStream:
         """Passes that are done."""
         return self._epoch
 
-    @property
-    def rows_per_epoch(self) -> int:
-        """Rows in one pass."""
-        return self.plan.n
-
     def collision_ratio(self) -> float:
         """How often two rows of a batch share a trace, relative to a full permutation; 1 is perfect."""
         return self.plan.collision_ratio(self._epoch)

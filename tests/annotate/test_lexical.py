@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from multidir.annotate.base import LabelledSpan, transfer_labels
-from multidir.annotate.lexical import LexicalAnnotator, classify, keyword_count, keyword_share
+from multidir.annotate.lexical import LexicalAnnotator, classify, keyword_count
 from multidir.annotate.taxonomy import load_taxonomy
 from multidir.errors import ConfigError
 
@@ -64,9 +64,6 @@ def test_keywords_by_both_rules() -> None:
     assert keyword_count(text, ["wait", "hmm"]) == 3
     assert keyword_count("a+b (a+b) aa+bb", ["a+b"]) == 2
     assert keyword_count("let me see", ["let me", "let"]) == 1
-    assert keyword_share(text, ["wait"]) == pytest.approx(2 / 7)
-    assert keyword_share(text, ["wait"], prompt="Why wait so long ?") == pytest.approx(3 / 12)
-    assert keyword_share("", ["wait"]) is None
 
 
 def test_bad_keywords_are_refused() -> None:

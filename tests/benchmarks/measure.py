@@ -1,4 +1,4 @@
-"""What the model benchmarks share: interleaved timing, medians of ratios, and rows for people and for programs."""
+"""What benchmarks share: interleaved timing, medians of ratios, and rows for people and for programs."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Row:
     at_most: float | None = None
 
     def as_json(self) -> str:
-        kept: dict[str, Any] = {"name": self.name, "value": round(self.value, 4), "unit": self.unit}
+        kept: dict[str, Any] = {"name": self.name, "value": float(f"{self.value:.6g}"), "unit": self.unit}
         goals = {"at_least": self.at_least, "at_most": self.at_most}
         kept |= {name: goal for name, goal in goals.items() if goal is not None}
         return json.dumps({**kept, "against": self.against, "n": self.n, "versions": versions()})

@@ -17,7 +17,7 @@ import torch
 from multidir.sae.learner import Learner
 from multidir.sae.matching import match
 from multidir.sae.spec import DictionarySpec, Training
-from multidir.stats.bootstrap import jackknife
+from multidir.stats.clustered import cluster_means
 from tests.benchmarks.measure import Row, note
 
 D, FEATURES, BATCH = 128, 512, 1024
@@ -80,7 +80,7 @@ def recovery(quick: bool) -> Iterator[Row]:
             theirs.append(match(peer.dec.detach(), truth).mcc)
             note(f"  {arch}, seed {seed}, k {spec.k}: MCC {ours[-1]:.3f}, SAELens {theirs[-1]:.3f}")
         gain = np.array(ours) - np.array(theirs)
-        found = jackknife(lambda w, gain=gain: (w @ gain) / w.sum(1), seeds)
+        (found,) = cluster_means(gain[:, None], np.arange(seeds))
         tokens = f"{steps * BATCH:,} tokens, {seeds} seeds"
         yield Row(f"{arch} MCC with the true features", float(np.mean(ours)), "cosine", tokens, seeds)
         interval = f"[{found.low:.3f}, {found.high:.3f}]"

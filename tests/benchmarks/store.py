@@ -9,7 +9,6 @@ Files lie in a temporary folder below DIR and are removed. Needs 4 GB of disk, 1
 from __future__ import annotations
 
 import argparse
-import json
 import re
 import resource
 import shutil
@@ -18,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
@@ -27,9 +26,9 @@ import torch
 
 from multidir.linalg.contrast import contrast
 from multidir.store.activations import ActivationStore
-from multidir.store.provenance import versions
 from multidir.store.shuffle import Shuffle, pair_rate
 from multidir.store.stream import RowStream
+from tests.benchmarks.measure import Row, note, show
 from tests.benchmarks.store_work import (
     ROW_BYTES,
     SITE,
@@ -44,28 +43,7 @@ from tests.benchmarks.store_work import (
     sentences_of,
     write_store,
 )
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table."""
-
-    name: str
-    value: float
-    unit: str
-    against: str
-    n: int
-    at_least: float | None = None
-    at_most: float | None = None
-    versions: dict[str, str] = field(default_factory=versions)
-
-    def __str__(self) -> str:
-        least = "" if self.at_least is None else f"at least {self.at_least:g}"
-        goal = least if self.at_most is None else f"at most {self.at_most:g}"
-        return f"  {self.name:<40} {self.value:>10.4g} {self.unit:<9} {goal:<15} {self.against} (n={self.n})"
-
-    def as_json(self) -> str:
-        return json.dumps({name: value for name, value in asdict(self).items() if value is not None})
+from tests.store.stores import planned_batches
 
 
 @dataclass(frozen=True)
@@ -155,7 +133,7 @@ def stream_rows(sizes: Sizes, base: Path) -> list[Row]:
             pass
 
     speed, n = ratios(lambda: cold(shuffled), lambda: cold(lambda: [read_through(f) for f in files]), sizes.repeats)
-    batches = [store.trace_index[rows] for rows in stream.plan.row_batches(0) if len(rows) == 4096]
+    batches = [store.trace_index[rows] for rows in planned_batches(stream.plan, 0) if len(rows) == 4096]
     measured = float(np.mean([pair_rate(b) for b in batches])) / pair_rate(store.trace_index[stream.plan.keep])
     return [
         Row("store.cold_stream.sequential_read", speed, "x", "read() of the same files", n, at_least=0.8),
@@ -259,12 +237,12 @@ def main() -> None:
     if args.child is not None:
         child(args.child, args.folder)
         return
-    if not args.json:
-        print("activation store, ratios of speed unless said otherwise")
+    rows: list[Row] = []
     for part in args.only:
         with folder(args.folder) as base:
-            for row in PARTS[part](Sizes.of(args.quick), base):
-                print(row.as_json() if args.json else row, flush=True)
+            rows += PARTS[part](Sizes.of(args.quick), base)
+        note(f"  {part}: done")
+    show("activation store, ratios of speed unless said otherwise", rows, args.json)
 
 
 if __name__ == "__main__":

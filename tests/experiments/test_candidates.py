@@ -28,7 +28,7 @@ from multidir.experiments.known_causes import cause_bits, found_sentence, labell
 from multidir.experiments.places import Places, Questions
 from multidir.experiments.settings import AblationChoice, CandidateChoice
 from multidir.experiments.token_knobs import KNOB, knob_scores, word_tokens
-from multidir.methods.diffmeans import diffmeans
+from multidir.methods.diffmeans import TraceSums
 from multidir.models.language_model import LanguageModel
 from multidir.models.load import load_model
 from multidir.models.unembedding import unembedding
@@ -131,7 +131,7 @@ def test_an_attribution_is_the_derivative_of_the_ablation(store: ActivationStore
     questions, tokens = Questions.of(store, "grammar/1", "backtracking", 2), word_tokens(lm, WORDS)
     mean = np.asarray(store.moments("reasoning", SITE).mean)
     gradients = Gradients.of(lm, questions, SITE, tokens, mean, 2)
-    direction = diffmeans(store, "reasoning", SITE, "grammar/1", "backtracking", (-3, -1))
+    direction = TraceSums.read(store, "reasoning", SITE, "grammar/1", (-3, -1)).direction("backtracking")
     edit = Intervention(Eraser.mean_ablate(direction, mean), Dose(0.01, "share"), "erase", SCOPE)
     measured = falls(lm, [edit], questions, tokens)[0][0].mean()
     assert measured == pytest.approx(gradients.of_directions(direction.unit[None])[0] / 100, rel=0.03)

@@ -7,9 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
+from multidir.linalg.contrast import MeanRule, Reference
+from multidir.methods.diffmeans import TraceSums
+from multidir.methods.window_rules import Offsets
+from multidir.records.direction import Direction
 from multidir.records.site import Site
 from multidir.records.text import Sentence, Trace
 from multidir.store.activations import ActivationStore, StoreSpec
+from multidir.types import Role
 
 D, N_TRACES, N_TOKENS, STEP = 12, 40, 120, 10
 SITE = Site(1)
@@ -17,6 +22,17 @@ ANNOTATOR = "planted/1"
 OFFSETS = (-6, -4)
 PLANTED = {"base": np.eye(D)[0] * 2, "reasoning": np.eye(D)[0] * 2 + np.eye(D)[1] * 2}
 LABELS = ("backtracking", "deduction", "initializing")
+
+
+def diffmeans(
+    store: ActivationStore,
+    role: Role,
+    label: str,
+    offsets: Offsets = OFFSETS,
+    mean: MeanRule = "token",
+    reference: Reference = "all",
+) -> Direction:
+    return TraceSums.read(store, role, SITE, ANNOTATOR, offsets).direction(label, mean, reference)
 
 
 def sentences(trace_id: str, rng: np.random.Generator) -> list[Sentence]:

@@ -6,10 +6,10 @@ import pytest
 from multidir.errors import AlignmentError, DesignError
 from multidir.linalg.angles import cosine
 from multidir.linalg.basis import orthonormal_basis
-from multidir.methods.diffmeans import TraceSums, diffmeans
+from multidir.methods.diffmeans import TraceSums
 from multidir.methods.reliability import Case, direction_estimates
 from multidir.store.activations import ActivationStore
-from tests.methods.planted import ANNOTATOR, N_TRACES, OFFSETS, PLANTED, SITE, D
+from tests.methods.planted import ANNOTATOR, N_TRACES, OFFSETS, PLANTED, SITE, D, diffmeans
 
 
 def by_hand(store: ActivationStore, role: str, label: str, offsets: tuple[int, int]) -> np.ndarray:
@@ -27,25 +27,25 @@ def by_hand(store: ActivationStore, role: str, label: str, offsets: tuple[int, i
 
 @pytest.mark.parametrize("offsets", [OFFSETS, (-13, -8), (0, 2)])
 def test_equal_to_the_definition_on_all_rows(store: ActivationStore, offsets: tuple[int, int]) -> None:
-    found = diffmeans(store, "base", SITE, ANNOTATOR, "deduction", offsets)
+    found = diffmeans(store, "base", "deduction", offsets)
     np.testing.assert_allclose(found.vector, by_hand(store, "base", "deduction", offsets), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("role", ["base", "reasoning"])
 @pytest.mark.parametrize("mean", ["token", "trace"])
 def test_the_planted_direction_is_found(store: ActivationStore, role, mean) -> None:
-    found = diffmeans(store, role, SITE, ANNOTATOR, "backtracking", OFFSETS, mean, "rest")
+    found = diffmeans(store, role, "backtracking", OFFSETS, mean, "rest")
     assert cosine(found.unit, PLANTED[role]) > 0.98
     assert found.length == pytest.approx(np.linalg.norm(PLANTED[role]), rel=0.1)
 
 
 def test_nothing_is_found_where_nothing_was_planted(store: ActivationStore) -> None:
-    found = diffmeans(store, "base", SITE, ANNOTATOR, "backtracking", (-3, -1), reference="rest")
+    found = diffmeans(store, "base", "backtracking", (-3, -1), reference="rest")
     assert found.length < 0.4
 
 
 def test_a_direction_knows_its_origin(store: ActivationStore) -> None:
-    found = diffmeans(store, "base", SITE, ANNOTATOR, "backtracking", OFFSETS)
+    found = diffmeans(store, "base", "backtracking", OFFSETS)
     assert found.name == "base/backtracking L1.resid_post -6..-4"
     assert (found.method, found.site) == ("diffmeans", SITE)
     assert found.source["offsets"] == list(OFFSETS)
@@ -59,11 +59,11 @@ def test_an_empty_class_is_refused_with_what_there_is(store: ActivationStore) ->
     with pytest.raises(
         DesignError, match=r"no 'musing' row of annotator planted/1 in window base L1.*backtracking \d+"
     ):
-        diffmeans(store, "base", SITE, ANNOTATOR, "musing", OFFSETS)
+        diffmeans(store, "base", "musing", OFFSETS)
     # the first sentence begins at position 1: its windows before that are left out
     with pytest.raises(DesignError, match="no 'initializing' row"):
-        diffmeans(store, "base", SITE, ANNOTATOR, "initializing", OFFSETS)
-    assert diffmeans(store, "base", SITE, ANNOTATOR, "initializing", (0, 1)).length > 0
+        diffmeans(store, "base", "initializing", OFFSETS)
+    assert diffmeans(store, "base", "initializing", (0, 1)).length > 0
 
 
 def cases(store: ActivationStore, roles=("base", "reasoning"), offsets=OFFSETS) -> dict[str, Case]:

@@ -6,6 +6,7 @@ import pytest
 import torch
 from transformers import DynamicCache
 
+from multidir.models.blocks import cached
 from multidir.models.load import LanguageModel
 from multidir.models.positions import absolute_positions, track_positions
 
@@ -20,13 +21,13 @@ def seen(lm: LanguageModel, chunks: list[int], decode: int) -> torch.Tensor:
     with track_positions(lm.model) as positions:
         for size in chunks:
             end = start + size
-            lm.model(IDS[:, start:end], attention_mask=MASK[:, :end], past_key_values=cache, use_cache=True)
+            lm.model(IDS[:, start:end], attention_mask=MASK[:, :end], **cached(lm.model, cache), use_cache=True)
             found.append(positions.current)
             assert positions.fresh == (start == 0)
             start = end
         for step in range(decode):
             mask = torch.cat([MASK, torch.ones(2, step + 1, dtype=torch.long)], 1)
-            lm.model(IDS[:, :1], attention_mask=mask, past_key_values=cache, use_cache=True)
+            lm.model(IDS[:, :1], attention_mask=mask, **cached(lm.model, cache), use_cache=True)
             found.append(positions.current)
     return torch.cat(found, 1)
 
@@ -51,9 +52,9 @@ def test_without_mask_explicit_positions_count() -> None:
 def test_without_mask_and_positions_the_cache_counts(lm: LanguageModel) -> None:
     cache = DynamicCache(config=lm.model.config)
     with track_positions(lm.model) as positions:
-        lm.model(IDS, past_key_values=cache, use_cache=True)
+        lm.model(IDS, **cached(lm.model, cache), use_cache=True)
         assert torch.equal(positions.current, torch.arange(5).expand(2, 5))
-        lm.model(IDS[:, :2], past_key_values=cache, use_cache=True)
+        lm.model(IDS[:, :2], **cached(lm.model, cache), use_cache=True)
         assert torch.equal(positions.current, torch.arange(5, 7).expand(2, 2))
         assert not positions.fresh
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from torch.nn.functional import normalize
 
 from multidir.records.site import Site
 from multidir.records.text import Trace
+from multidir.sae.dictionary import Dictionary
+from multidir.sae.export import as_trained, finished
 from multidir.sae.learner import Learner
 from multidir.sae.spec import DictionarySpec, Training
 from multidir.store.activations import ActivationStore, StoreSpec
@@ -42,6 +45,11 @@ def learner_of(spec: DictionarySpec, rows: Tensor, dtype: torch.dtype = torch.fl
     settings = {"steps": 100, "batch": len(rows), "l1_weight": 0.05, "l0_weight": 0.05, "bandwidth": 0.5, **training}
     sample = rows.to(dtype)
     return Learner(spec, Training(**settings), sample, sample.mean(0))
+
+
+def dictionary_of(learner: Learner, scale: Tensor, rows: Tensor, facts: dict[str, Any]) -> Dictionary:
+    """What training leaves: it reads rows as they are stored."""
+    return finished(as_trained(learner, facts), scale, rows, learner.spec.k)
 
 
 BASE: Key = ("base", Site(2))

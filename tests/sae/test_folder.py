@@ -12,12 +12,12 @@ import torch
 from multidir.errors import ConfigError, DesignError, FormatError
 from multidir.records.site import Site
 from multidir.sae.dictionary import Dictionary
-from multidir.sae.export import calibrated, to_dictionary
+from multidir.sae.export import calibrated
 from multidir.sae.folder import hook_name, read_folder, site_of, write_folder
 from multidir.sae.foreign import load_dictionary, settle
 from multidir.sae.latents import latent_directions
 from multidir.sae.quality import mean_l0, measure_quality
-from tests.sae.planted import ARCHITECTURES, features, learner_of, sparse_rows, spec_of
+from tests.sae.planted import ARCHITECTURES, dictionary_of, features, learner_of, sparse_rows, spec_of
 
 FACTS = {
     "model_name": "some/model",
@@ -36,7 +36,7 @@ def trained(architecture: str, rows: torch.Tensor, steps: int = 30) -> Dictionar
     learner = learner_of(spec_of(architecture), rows[:300] * scale, torch.float32, lr=3e-3)
     for _ in range(steps):
         learner.step(rows[:300] * scale)
-    return to_dictionary(learner, scale.expand(16), rows[300:600], FACTS)
+    return dictionary_of(learner, scale.expand(16), rows[300:600], FACTS)
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
@@ -83,7 +83,7 @@ def test_l0_is_right_after_reloading_at_any_run_length(architecture: str, steps:
     learner = learner_of(spec_of(architecture), rows[:300] * scale, torch.float32, lr=3e-3)
     for _ in range(steps):
         learner.step(rows[:300] * scale)
-    write_folder(tmp_path, to_dictionary(learner, scale.expand(16), rows[300:6300], {}))
+    write_folder(tmp_path, dictionary_of(learner, scale.expand(16), rows[300:6300], {}))
     assert mean_l0(read_folder(tmp_path), rows[6300:]) == pytest.approx(4, rel=0.02)
 
 
@@ -100,7 +100,7 @@ def test_calibration_is_exact_on_its_own_rows(rows: torch.Tensor) -> None:
 def test_a_topk_dictionary_keeps_one_scale(rows: torch.Tensor) -> None:
     learner = learner_of(spec_of("topk"), rows, torch.float32)
     with pytest.raises(DesignError, match="channels share one scale"):
-        to_dictionary(learner, torch.arange(1, 17), rows, {})
+        dictionary_of(learner, torch.arange(1, 17), rows, {})
 
 
 @pytest.mark.parametrize(("architecture", "scales"), [("crosscoder", (0.2, 0.05)), ("topk", (0.2, 0.2))])
@@ -113,7 +113,7 @@ def test_folding_scale_and_lengths_changes_no_reconstruction(
         learner.weights.dec *= torch.linspace(0.5, 2, 40)[:, None]
     for _ in range(20):
         learner.step(rows * scale)
-    made = to_dictionary(learner, scale, rows, {})
+    made = dictionary_of(learner, scale, rows, {})
     mine, active = learner.reconstruction(rows * scale)
     theirs = made.decode(made.encode(rows)) * scale
     assert len(active.values) == 4 * len(rows)

@@ -13,11 +13,10 @@ from safetensors.torch import save_file
 
 from multidir.errors import ConfigError, FormatError
 from multidir.sae.dictionary import Dictionary
-from multidir.sae.export import to_dictionary
 from multidir.sae.folder import write_folder
 from multidir.sae.foreign import ForeignDictionary, load_dictionary, settle
 from multidir.sae.quality import mean_l0, measure_quality
-from tests.sae.planted import features, learner_of, sparse_rows, spec_of
+from tests.sae.planted import dictionary_of, features, learner_of, sparse_rows, spec_of
 
 R1 = "llama_scope_r1_distill"
 R1_ID = "l10r_800m_openr1_math"
@@ -31,7 +30,7 @@ def trained() -> tuple[Dictionary, torch.Tensor]:
     learner = learner_of(spec_of("batchtopk"), rows[:500], torch.float32, lr=3e-3)
     for _ in range(40):
         learner.step(rows[:500])
-    return to_dictionary(learner, torch.ones(D), rows[500:1000], {}), rows[1000:]
+    return dictionary_of(learner, torch.ones(D), rows[500:1000], {}), rows[1000:]
 
 
 @pytest.fixture

@@ -4,22 +4,18 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
 from multidir.errors import DesignError
 from multidir.stats.bootstrap import (
     both_roles,
-    cluster_bootstrap,
     draw_weights,
-    jackknife,
     percentile_estimate,
     split_halves,
     weighted_bootstrap,
 )
 from multidir.stats.estimate import Estimate
-from tests.stats.bands import binomial_band
+from tests.stats.bands import binomial_band, slow_interval
 
 
 def clustered(rng: np.random.Generator, m: int, shared: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -37,22 +33,18 @@ def test_weights_are_whole_samples(rng: np.random.Generator) -> None:
         draw_weights(0, 5, rng)
 
 
-def test_both_paths_agree(rng: np.random.Generator) -> None:
+def test_weights_give_the_interval_of_resampled_rows(rng: np.random.Generator) -> None:
     x, cluster = clustered(rng, 30)
     sums, counts = np.bincount(cluster, weights=x), np.bincount(cluster)
-    fast = weighted_bootstrap(lambda w: (w @ sums) / (w @ counts), 30, np.random.default_rng(1), 4000)
-    slow = cluster_bootstrap(lambda rows: x[rows].mean(), cluster, np.random.default_rng(2), 4000)
-    parts = [x[cluster == i] for i in range(30)]
-    listed = cluster_bootstrap(np.mean, parts, np.random.default_rng(2), 4000)
-    assert fast.value == pytest.approx(slow.value)
-    assert (slow.low, slow.high) == pytest.approx((listed.low, listed.high))
-    assert (fast.low, fast.high) == pytest.approx((slow.low, slow.high), abs=0.06)
-    assert fast.n == slow.n == 30
+    found = weighted_bootstrap(lambda w: (w @ sums) / (w @ counts), 30, np.random.default_rng(1), 4000)
+    slow = slow_interval(lambda rows: x[rows].mean(), cluster, np.random.default_rng(2), 4000)
+    assert (found.value, found.n) == (pytest.approx(x.mean()), 30)
+    assert (found.low, found.high) == pytest.approx(slow, abs=0.06)
 
 
 def test_single_rows_equal_scipy(rng: np.random.Generator) -> None:
     x = rng.normal(size=80)
-    ours = cluster_bootstrap(lambda rows: x[rows].mean(), np.arange(80), np.random.default_rng(0), 4000)
+    ours = weighted_bootstrap(lambda w: (w @ x) / w.sum(axis=1), 80, np.random.default_rng(0), 4000)
     theirs = stats.bootstrap(
         (x,), np.mean, n_resamples=4000, method="percentile", rng=np.random.default_rng(1)
     ).confidence_interval
@@ -82,34 +74,12 @@ def test_resampling_rows_of_clusters_would_be_wrong(rng: np.random.Generator) ->
     assert coverage(rng, by_cluster=False) < low - 0.1
 
 
-@given(st.integers(2, 12), st.integers(0, 2**32 - 1))
-def test_jackknife_of_a_mean_is_the_t_interval(m: int, seed: int) -> None:
-    x = np.random.default_rng(seed).normal(size=m)
-    found = jackknife(lambda w: (w @ x) / w.sum(axis=1), m)
-    expected = stats.t.interval(0.95, m - 1, x.mean(), stats.sem(x))
-    assert (found.low, found.high) == pytest.approx(expected)
-
-
-def test_jackknife_and_bootstrap_of_a_ratio_agree(rng: np.random.Generator) -> None:
-    num, den = rng.poisson(3, 200).astype(float), rng.integers(5, 15, 200).astype(float)
-
-    def ratio(w: np.ndarray) -> np.ndarray:
-        return (w @ num) / (w @ den)
-
-    a, b = jackknife(ratio, 200), weighted_bootstrap(ratio, 200, rng, 4000)
-    assert (a.low, a.high) == pytest.approx((b.low, b.high), rel=0.02)
-
-
 @pytest.mark.parametrize("m", [1, 2])
 def test_one_cluster_has_no_interval(m: int, rng: np.random.Generator) -> None:
     x = np.arange(float(m))
-    found = [
-        weighted_bootstrap(lambda w: (w @ x) / w.sum(axis=1), m, rng),
-        cluster_bootstrap(lambda rows: x[rows].mean(), np.arange(m), rng),
-        jackknife(lambda w: (w @ x) / np.where(w.sum(axis=1) > 0, w.sum(axis=1), np.nan), m),
-    ]
-    assert [f.has_interval for f in found] == [m > 1] * 3
-    assert "not estimable" in str(found[0]) or m > 1
+    found = weighted_bootstrap(lambda w: (w @ x) / w.sum(axis=1), m, rng)
+    assert found.has_interval == (m > 1)
+    assert "not estimable" in str(found) or m > 1
 
 
 def test_no_spread_is_no_certainty(rng: np.random.Generator) -> None:
@@ -129,11 +99,6 @@ def test_undefined_draws_are_counted() -> None:
     assert infinite.low == pytest.approx(2, abs=1)
     with pytest.raises(DesignError, match="between 0 and 1, got 95"):
         percentile_estimate(1.0, values, 30, level=95)
-
-
-def test_no_cluster_at_all_is_refused(rng: np.random.Generator) -> None:
-    with pytest.raises(DesignError, match="at least one cluster, got none"):
-        cluster_bootstrap(np.mean, [], rng)
 
 
 def test_halves_are_complements(rng: np.random.Generator) -> None:

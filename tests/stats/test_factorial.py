@@ -1,11 +1,26 @@
 from __future__ import annotations
 
+from functools import reduce
+from itertools import combinations
+
 import numpy as np
 import pytest
 
 from multidir.errors import DesignError
-from multidir.stats.factorial import check_rank, design, model_matrix, resolution, terms
+from multidir.stats.factorial import GENERATORS, check_rank, design, model_matrix, terms
 from multidir.stats.indices import INDICES, index_weights
+
+
+def resolution(k: int) -> int:
+    """Length of the shortest word of the design's defining relation; k + 1 for a full factorial."""
+    free = k - len(GENERATORS.get(k, ()))
+    letters = [frozenset(word) | {"abcdefghij"[free + i]} for i, word in enumerate(GENERATORS.get(k, ()))]
+    lengths = [
+        len(reduce(lambda a, b: a ^ b, some))
+        for size in range(1, len(letters) + 1)
+        for some in combinations(letters, size)
+    ]
+    return min(lengths, default=k + 1)
 
 
 @pytest.mark.parametrize(("k", "cells"), [(2, 4), (5, 32), (6, 32), (7, 64), (8, 64), (9, 128), (10, 128)])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from multidir.linalg.erase import erase
 from multidir.linalg.noise import combined, gaussian
+from multidir.models.generate import Generation
 from multidir.records.direction import Direction
 from multidir.records.eraser import Eraser
 from multidir.records.intervention import Dose, Intervention, Noise
@@ -15,6 +18,9 @@ from multidir.records.latent import Latent
 from multidir.records.scope import Scope
 from multidir.records.site import Site
 from multidir.steer.edit import RowEdits
+from multidir.steer.operators.add import Add
+from multidir.steer.receipt import check_row
+from multidir.steer.term import Term
 
 
 def direction(seed: int = 0, site: Site = Site(1), d: int = 32, length: float = 3.0) -> Direction:  # noqa: B008
@@ -22,11 +28,24 @@ def direction(seed: int = 0, site: Site = Site(1), d: int = 32, length: float = 
     return Direction.from_vector(f"random-{seed}", vector / np.linalg.norm(vector) * length, site)
 
 
+def adding(site: Site, bank: np.ndarray, coefficients: np.ndarray, scopes: Sequence[str] | str) -> RowEdits:
+    """Additions alone: row i gets `coefficients[i] @ bank`, and a row of zeros nothing."""
+    used, pick = np.unique(coefficients, axis=0, return_inverse=True)
+    pick = np.where(np.any(coefficients != 0, axis=1), pick.reshape(-1), -1)
+    where = [scopes] * len(pick) if isinstance(scopes, str) else scopes
+    return RowEdits(site, [Term(Add(torch.from_numpy(used @ bank)), pick, tuple(map(Scope.of, where)))])
+
+
 def added(edits: RowEdits) -> np.ndarray:
     """(b, d): what each row adds, of edits that do nothing else."""
     (term,) = edits.terms
     vectors = term.operator.tensors()["vector"].numpy()
     return np.where(term.pick[:, None] >= 0, vectors[term.pick], 0)
+
+
+def check_receipts(edits: Sequence[RowEdits], generations: Sequence[Generation]) -> None:
+    for row, made in enumerate(generations):
+        check_row(edits, row, made.token_ids[:-1], made.n_prompt)
 
 
 def add(dose: float, seed: int = 0, site: Site = Site(1), scope: Scope | str = "all") -> Intervention:  # noqa: B008

@@ -1,17 +1,7 @@
+"""The same tiny model as in the tests of models."""
+
 from __future__ import annotations
 
-import pytest
-import torch
+from tests.models.conftest import _one_thread, lm
 
-from multidir.models.load import LanguageModel
-from tests.models.tiny import tiny_lm
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread() -> None:
-    torch.set_num_threads(1)
-
-
-@pytest.fixture
-def lm() -> LanguageModel:
-    return tiny_lm()
+__all__ = ["_one_thread", "lm"]

@@ -11,6 +11,7 @@ import torch
 from transformers import DynamicCache
 
 from multidir.errors import ConfigError, ModelError
+from multidir.models.blocks import cached
 from multidir.models.generate import generate
 from multidir.models.hooks import residual_hook
 from multidir.models.load import LanguageModel
@@ -18,7 +19,7 @@ from multidir.models.positions import track_positions
 from multidir.models.sampling import Sampling
 from multidir.records.site import Site
 from multidir.steer.edit import RowEdits
-from tests.steer.arms import added
+from tests.steer.arms import added, adding
 
 GREEDY = Sampling(False, max_new_tokens=8)
 PROMPTS = [[0, 5, 6, 7, 8, 9, 10], [0, 300, 21], [0, 44, 45, 46, 47]]
@@ -50,7 +51,7 @@ def changes(
         for size in prefill:
             end = start + size
             if cache:
-                lm.model(ids[:, start:end], attention_mask=mask[:, :end], past_key_values=past, use_cache=True)
+                lm.model(ids[:, start:end], attention_mask=mask[:, :end], **cached(lm.model, past), use_cache=True)
             else:
                 lm.model(ids[:, :end], attention_mask=mask[:, :end], use_cache=False)
             start = end
@@ -66,7 +67,7 @@ N_PROMPT = [6, 3]
 @pytest.mark.parametrize("scope", ["all", "prompt", "generated"])
 def test_scope_means_the_same_however_the_tokens_are_run(lm: LanguageModel, scope: str, pieces: list[int]) -> None:
     """Prefill, decoding, chunked prefill, one token at a time: absolute positions decide, padding is left alone."""
-    edits = RowEdits.adding(SITE, bank(), np.array([[1.0, 2.0], [-3.0, 0.5]]), scope)
+    edits = adding(SITE, bank(), np.array([[1.0, 2.0], [-3.0, 0.5]]), scope)
     found = changes(lm, edits, IDS, MASK, N_PROMPT, cache=True, prefill=pieces)
     expected = torch.zeros(2, 8, dtype=torch.bool)
     first, last = {"all": (0, 8), "prompt": (0, 6), "generated": (5, 8)}[scope]
@@ -79,7 +80,7 @@ def test_scope_means_the_same_however_the_tokens_are_run(lm: LanguageModel, scop
 
 
 def test_without_cache_the_whole_sequence_is_edited_again_each_time(lm: LanguageModel) -> None:
-    edits = RowEdits.adding(SITE, bank(), np.ones((2, 2)), "generated")
+    edits = adding(SITE, bank(), np.ones((2, 2)), "generated")
     found = changes(lm, edits, IDS, MASK, N_PROMPT, cache=False, prefill=[6, 1, 1])
     assert torch.equal((found != 0).any(-1), MASK.bool() & (torch.arange(8)[None] >= 5))
     assert edits.edited.tolist() == [1 + 2 + 3, 1 + 2 + 3]
@@ -88,7 +89,7 @@ def test_without_cache_the_whole_sequence_is_edited_again_each_time(lm: Language
 @pytest.mark.parametrize("rows", [1, 2, 3])
 @pytest.mark.parametrize("scope", ["all", "prompt", "generated"])
 def test_generation_edits_every_position_of_every_row_once(lm: LanguageModel, scope: str, rows: int) -> None:
-    edits = RowEdits.adding(SITE, bank(), np.array([[1.0, 0], [0, 0], [0, -2.0]]), scope)
+    edits = adding(SITE, bank(), np.array([[1.0, 0], [0, 0], [0, -2.0]]), scope)
     found = generate(lm, PROMPTS, [0] * 3, GREEDY, [edits], rows=rows)
     run = [len(g.token_ids) - 1 for g in found]
     whole = {"all": run, "prompt": [len(p) for p in PROMPTS], "generated": [len(g.new_ids) for g in found]}[scope]
@@ -98,7 +99,7 @@ def test_generation_edits_every_position_of_every_row_once(lm: LanguageModel, sc
 def test_rows_that_end_early_keep_their_count(lm: LanguageModel) -> None:
     lm.model.generation_config.eos_token_id = list(range(1, 400, 8))
     prompts = [[0, 5 + i, 6 + 2 * i] for i in range(20)]
-    edits = RowEdits.adding(SITE, bank(), np.random.default_rng(1).normal(size=(20, 2)) * 3, "all")
+    edits = adding(SITE, bank(), np.random.default_rng(1).normal(size=(20, 2)) * 3, "all")
     found = generate(lm, prompts, list(range(20)), Sampling(max_new_tokens=12), [edits])
     assert len({len(g.new_ids) for g in found}) > 3
     assert edits.edited.tolist() == [len(g.token_ids) - 1 for g in found]
@@ -107,7 +108,7 @@ def test_rows_that_end_early_keep_their_count(lm: LanguageModel) -> None:
 def test_dose_zero_is_bit_identical_to_no_steering(lm: LanguageModel) -> None:
     """Nothing is added, not even zero: -0.0 stays -0.0."""
     lm.model.lm_head.weight[:] = torch.eye(416, 32)
-    edits = RowEdits.adding(SITE, bank(), np.array([[0.0, 0.0], [1.0, 1.0], [-0.0, 0.0]]), "all")
+    edits = adding(SITE, bank(), np.array([[0.0, 0.0], [1.0, 1.0], [-0.0, 0.0]]), "all")
     logits: list[torch.Tensor] = []
     handle = lm.model.register_forward_hook(lambda m, a, k, out: logits.append(out.logits), with_kwargs=True)
     steered = generate(lm, PROMPTS, [0] * 3, GREEDY, [edits])
@@ -133,14 +134,14 @@ def test_negative_zero_survives() -> None:
 
 def test_resid_pre_is_edited_before_the_block(lm: LanguageModel) -> None:
     coefficients = np.array([[1.0, 0], [0, 0], [0, -2.0]])
-    pre = generate(lm, PROMPTS, [0] * 3, GREEDY, [RowEdits.adding(Site(2, "resid_pre"), bank(), coefficients, "all")])
-    post = generate(lm, PROMPTS, [0] * 3, GREEDY, [RowEdits.adding(Site(1), bank(), coefficients, "all")])
+    pre = generate(lm, PROMPTS, [0] * 3, GREEDY, [adding(Site(2, "resid_pre"), bank(), coefficients, "all")])
+    post = generate(lm, PROMPTS, [0] * 3, GREEDY, [adding(Site(1), bank(), coefficients, "all")])
     assert pre == post
 
 
 def test_edit_equals_a_plain_hook_in_transformers(lm: LanguageModel) -> None:
     vector = torch.tensor(bank()[0] * 4, dtype=torch.float32)
-    edits = RowEdits.adding(SITE, bank(), np.array([[4.0, 0]] * 3), "all")
+    edits = adding(SITE, bank(), np.array([[4.0, 0]] * 3), "all")
     ours = generate(lm, PROMPTS, [0] * 3, GREEDY, [edits])
     for prompt, found in zip(PROMPTS, ours, strict=True):
         handle = lm.model.model.layers[1].register_forward_hook(lambda m, a, out: out + vector)
@@ -151,7 +152,7 @@ def test_edit_equals_a_plain_hook_in_transformers(lm: LanguageModel) -> None:
 
 
 def test_several_sites_at_once(lm: LanguageModel) -> None:
-    a, b = (RowEdits.adding(Site(i), bank(), np.array([[2.0, 0]] * 3), "all") for i in (0, 2))
+    a, b = (adding(Site(i), bank(), np.array([[2.0, 0]] * 3), "all") for i in (0, 2))
     found = generate(lm, PROMPTS, [0] * 3, GREEDY, [a, b])
     assert a.edited.tolist() == b.edited.tolist() == [len(g.token_ids) - 1 for g in found]
 
@@ -159,44 +160,30 @@ def test_several_sites_at_once(lm: LanguageModel) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_edit_keeps_the_models_dtype(lm: LanguageModel, dtype: torch.dtype) -> None:
     lm.model.to(dtype)
-    edits = RowEdits.adding(SITE, bank(), np.ones((3, 2)), "all")
+    edits = adding(SITE, bank(), np.ones((3, 2)), "all")
     assert len(generate(lm, PROMPTS, [0] * 3, GREEDY, [edits])) == 3
 
 
-def test_bad_arrays_are_refused_at_birth() -> None:
-    good, ones = bank(), np.ones((3, 2))
-    nan = good.copy()
-    nan[1, 3] = np.nan
-    with pytest.raises(ConfigError, match="a direction is not finite in row 1"):
-        RowEdits.adding(SITE, nan, ones, "all")
-    with pytest.raises(ConfigError, match="a coefficient is not finite in row 2"):
-        RowEdits.adding(SITE, good, np.array([[1, 1], [1, 1], [np.inf, 1]]), "all")
-    with pytest.raises(ConfigError, match=r"got \(2, 32\) and \(3, 4\)"):
-        RowEdits.adding(SITE, good, np.ones((3, 4)), "all")
-    with pytest.raises(ConfigError, match=r"got \(32,\) and"):
-        RowEdits.adding(SITE, good[0], ones, "all")
+def test_rows_that_do_not_fit_are_refused_at_birth() -> None:
     with pytest.raises(ConfigError, match=r"same number of rows, got \[2, 3\]"):
-        RowEdits.adding(SITE, good, ones, ["all", "all"])
+        adding(SITE, bank(), np.ones((3, 2)), ["all", "all"])
     with pytest.raises(ConfigError, match="no scope 'last'"):
-        RowEdits.adding(SITE, good, ones, "last")
-    with pytest.raises(ConfigError, match="has length zero"):
-        RowEdits.adding(SITE, good * 0, ones, "all")
-    assert len(RowEdits.adding(SITE, good * 0, ones * 0, "all")) == 3
+        adding(SITE, bank(), np.ones((3, 2)), "last")
 
 
 def test_other_models_directions_are_refused_at_attach(lm: LanguageModel) -> None:
     with pytest.raises(ConfigError, match="have width 7, this model's residual stream has 32"):
-        generate(lm, PROMPTS, [0] * 3, GREEDY, [RowEdits.adding(SITE, bank(d=7), np.ones((3, 2)), "all")])
+        generate(lm, PROMPTS, [0] * 3, GREEDY, [adding(SITE, bank(d=7), np.ones((3, 2)), "all")])
     with pytest.raises(ConfigError, match=r"L8\.resid_post is beyond this model"):
-        generate(lm, PROMPTS, [0] * 3, GREEDY, [RowEdits.adding(Site(8), bank(), np.ones((3, 2)), "all")])
+        generate(lm, PROMPTS, [0] * 3, GREEDY, [adding(Site(8), bank(), np.ones((3, 2)), "all")])
     with pytest.raises(ConfigError, match=r"edits for \[2\] rows"):
-        generate(lm, PROMPTS, [0] * 3, GREEDY, [RowEdits.adding(SITE, bank(), np.ones((2, 2)), "all")])
+        generate(lm, PROMPTS, [0] * 3, GREEDY, [adding(SITE, bank(), np.ones((2, 2)), "all")])
 
 
 def test_a_scope_that_selects_nothing_is_refused_before_anything_runs(lm: LanguageModel) -> None:
     ran: list[int] = []
     handle = lm.model.register_forward_pre_hook(lambda *_: ran.append(1))
-    edits = RowEdits.adding(SITE, bank(), np.ones((3, 2)), ["all", "prompt[3:]", "all"])
+    edits = adding(SITE, bank(), np.ones((3, 2)), ["all", "prompt[3:]", "all"])
     message = r"scope prompt\[3:\] selects nothing after a prompt of 3 tokens; change its window"
     with pytest.raises(ConfigError, match=message):
         generate(lm, PROMPTS, [0] * 3, GREEDY, [edits])
@@ -210,13 +197,11 @@ def test_a_scope_that_selects_nothing_is_refused_before_anything_runs(lm: Langua
 def test_dose_beyond_the_models_dtype_is_refused(lm: LanguageModel, dtype: torch.dtype, dose: float) -> None:
     lm.model.to(dtype)
     with pytest.raises(ConfigError, match=rf"row 1 of the edits at L1\.resid_post is not finite in {dtype}"):
-        generate(
-            lm, PROMPTS, [0] * 3, GREEDY, [RowEdits.adding(SITE, bank(), np.array([[1, 0], [0, dose], [0, 0]]), "all")]
-        )
+        generate(lm, PROMPTS, [0] * 3, GREEDY, [adding(SITE, bank(), np.array([[1, 0], [0, dose], [0, 0]]), "all")])
 
 
 def test_another_batch_than_announced_is_an_error(lm: LanguageModel) -> None:
-    edits = RowEdits.adding(SITE, bank(), np.ones((3, 2)), "all")
+    edits = adding(SITE, bank(), np.ones((3, 2)), "all")
     with track_positions(lm.model) as positions, edits.attach(lm, positions, [0, 1], [3, 3]):
         with pytest.raises(ModelError, match="are for 2 rows, but the model runs"):
             lm.model(torch.zeros(3, 4, dtype=torch.long))
@@ -227,7 +212,7 @@ def test_another_batch_than_announced_is_an_error(lm: LanguageModel) -> None:
 
 def test_edits_leave_nothing_behind(lm: LanguageModel) -> None:
     before = {k: v.clone() for k, v in lm.model.state_dict().items()}
-    edits = RowEdits.adding(SITE, bank(), np.ones((3, 2)), "all")
+    edits = adding(SITE, bank(), np.ones((3, 2)), "all")
     ends = lm.model.lm_head.register_forward_hook(lambda m, a, out: out * float("nan"))
     with pytest.raises(ModelError, match="not finite"):
         generate(lm, PROMPTS, [0] * 3, GREEDY, [edits])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from transformers import DynamicCache
 
 from multidir.errors import ModelError
+from multidir.models.blocks import cached
 from multidir.models.generate import Generation, generate
 from multidir.models.load import LanguageModel
 from multidir.models.positions import Positions, track_positions
@@ -20,10 +21,9 @@ from multidir.models.sampling import Sampling
 from multidir.records.intervention import Intervention
 from multidir.records.scope import Scope
 from multidir.steer.edit import RowEdits
-from multidir.steer.receipt import check_receipts
 from multidir.steer.steering import row_edits, steer
 from tests.models.tiny import tiny_llama, tiny_lm
-from tests.steer.arms import add
+from tests.steer.arms import add, check_receipts
 from tests.steer.worlds import interventions, scopes
 
 LM = tiny_lm()
@@ -141,7 +141,7 @@ def teacher_forced(world: World, edits: list[RowEdits], found: list[Generation],
                 order, positions.tokens = order[turn], positions.tokens[turn]
                 cache.batch_select_indices(turn)
                 hook(hooked, edits, positions, order.tolist(), prompts)
-            out = LM.model(ids[order, start:end], attention_mask=mask[order, :end], past_key_values=cache)
+            out = LM.model(ids[order, start:end], attention_mask=mask[order, :end], **cached(LM.model, cache))
             logits.append(out.logits[order.argsort()])
     written = torch.cat(logits, 1)[:, -NEW:].argmax(-1).tolist()
     assert written == [list(generation.new_ids) for generation in found]
@@ -172,9 +172,9 @@ def test_what_may_not_be_the_whole_prompt_is_not_guessed(lm: LanguageModel) -> N
             lm.model.generate(ids, **options, **more)
         assert edits[0].edited[0] >= 8
     cache = DynamicCache(config=lm.model.config)
-    lm.model(ids[:, :4], past_key_values=cache)
+    lm.model(ids[:, :4], **cached(lm.model, cache))
     with pytest.raises(ModelError, match="say n_prompt"), steer(lm, add(5.0, scope="generated")):
-        lm.model(ids[:, 4:5], past_key_values=cache)
+        lm.model(ids[:, 4:5], **cached(lm.model, cache))
 
 
 def test_prompt_states_say_which_prompts_may_be_shared() -> None:

@@ -14,10 +14,9 @@ from multidir.records.eraser import Eraser
 from multidir.records.intervention import Dose, Intervention
 from multidir.records.scope import Gate, Scope
 from multidir.records.site import Site
-from multidir.steer.edit import RowEdits
-from multidir.steer.receipt import check_fired, check_receipts, mean_edit_norms
+from multidir.steer.receipt import check_fired, check_row, mean_edit_norms
 from multidir.steer.steering import row_edits, steer
-from tests.steer.arms import add, direction
+from tests.steer.arms import add, adding, check_receipts, direction
 
 GREEDY = Sampling(False, max_new_tokens=6)
 PROMPT = [0, 83, 318, 16, 18]
@@ -25,7 +24,7 @@ IDS = torch.tensor([PROMPT])
 
 
 def test_a_receipt_that_does_not_fit_is_an_error() -> None:
-    edits = RowEdits.adding(Site(1), np.eye(2, 4), np.array([[1.0, 0], [0, 0]]), "all")
+    edits = adding(Site(1), np.eye(2, 4), np.array([[1.0, 0], [0, 0]]), "all")
     found = [Generation((1, 2, 3, 4), 2, "length")] * 2
     with pytest.raises(ModelError, match=r"row 0: the edit at L1\.resid_post reached 0 token positions, expected 3"):
         check_receipts([edits], found)
@@ -109,6 +108,6 @@ def test_an_edit_that_is_not_finite_is_an_error(lm: LanguageModel) -> None:
         lm.model(IDS)
     (edits,) = row_edits(lm, [None, add(1.0)])
     edits.edit_norm_sum[1] = np.inf
-    for check in (lambda: check_fired([edits]), lambda: check_receipts([edits], [])):
+    for check in (lambda: check_fired([edits]), lambda: check_row([edits], 1, [], 1)):
         with pytest.raises(ModelError, match="row 1: an edit"):
             check()

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from multidir.errors import ConfigError, ModelError
+from multidir.models.blocks import cached
 from multidir.models.capture import capture
 from multidir.models.generate import generate
 from multidir.models.load import LanguageModel
@@ -55,7 +56,7 @@ def test_announced_prompt_length_counts_in_chunked_prefill(lm: LanguageModel) ->
     with steer(lm, add(5.0, scope="prompt"), n_prompt=4) as edits:
         cache = DynamicCache(config=lm.model.config)
         for start in (0, 2, 4):
-            lm.model(IDS[1:2, start : start + 2], past_key_values=cache, use_cache=True)
+            lm.model(IDS[1:2, start : start + 2], **cached(lm.model, cache), use_cache=True)
     assert edits[0].edited.tolist() == [4]
 
 

@@ -13,6 +13,7 @@ import torch
 from transformers import DynamicCache
 
 from multidir.errors import ConfigError, DesignError, ModelError
+from multidir.models.blocks import cached
 from multidir.models.capture import capture
 from multidir.models.generate import generate
 from multidir.models.load import LanguageModel
@@ -23,12 +24,10 @@ from multidir.records.eraser import Eraser
 from multidir.records.intervention import Dose, Intervention
 from multidir.records.scope import Gate, Scope
 from multidir.records.site import Site
-from multidir.steer.edit import RowEdits
-from multidir.steer.receipt import check_receipts
 from multidir.steer.steering import row_edits, steer
 from multidir.steer.sweep import sweep
 from tests.models.tiny import tiny_llama
-from tests.steer.arms import add, added, direction
+from tests.steer.arms import add, added, adding, check_receipts, direction
 
 GREEDY = Sampling(False, max_new_tokens=10)
 PROMPT = [0, 5, 6, 7, 8]
@@ -221,10 +220,10 @@ def test_projecting_out_a_long_vector_is_a_projection_and_leaves_the_vector_alon
 def test_an_index_too_many_does_not_make_the_vector_a_number(lm: LanguageModel) -> None:
     """`v[-1]` of a vector is a scalar, which broadcasts over everything and merely looks repetitive."""
     scalar = direction().unit[-1]
-    with pytest.raises(ConfigError, match=r"expected directions \(k, d\) and coefficients"):
-        RowEdits.adding(Site(1), scalar, np.ones((1, 1)), "all")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"expected one finite vector, got shape \(\)"):
+        Direction.from_vector("last", scalar, Site(1))
     with pytest.raises(ConfigError, match="have width 1"):
-        generate(lm, [PROMPT], [0], GREEDY, [RowEdits.adding(Site(1), np.atleast_2d(scalar), np.ones((1, 1)), "all")])
+        generate(lm, [PROMPT], [0], GREEDY, [adding(Site(1), np.atleast_2d(scalar), np.ones((1, 1)), "all")])
 
 
 def test_steering_that_does_nothing_is_an_error_not_a_result(
@@ -274,7 +273,7 @@ def test_chunked_prefill_with_cache_reuse_is_one_prompt(endless: LanguageModel) 
     """A second pass over a cached prefix continues it; it is not a new prompt."""
     with steer(endless, add(5.0, scope="prompt"), n_prompt=5) as edits:
         cache = DynamicCache(config=endless.model.config)
-        endless.model(IDS[:, :3], past_key_values=cache, use_cache=True)
-        endless.model(IDS[:, 3:], past_key_values=cache, use_cache=True)
-        endless.model(IDS[:, :1], past_key_values=cache, use_cache=True)
+        endless.model(IDS[:, :3], **cached(endless.model, cache), use_cache=True)
+        endless.model(IDS[:, 3:], **cached(endless.model, cache), use_cache=True)
+        endless.model(IDS[:, :1], **cached(endless.model, cache), use_cache=True)
     assert edits[0].edited.tolist() == [5]

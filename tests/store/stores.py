@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from multidir.records.site import Site
 from multidir.records.text import Sentence, Trace
 from multidir.store.activations import ActivationStore, StoreSpec
 from multidir.store.bf16 import decode, to_bits
+from multidir.store.shuffle import ShufflePlan
 from multidir.store.spec import Key
 
 D = 6
@@ -81,3 +82,15 @@ def make_sentences(traces: Sequence[Trace], rng: np.random.Generator, annotator:
 def folder_bytes(path: Path) -> dict[str, bytes]:
     """Every file of a folder with its bytes."""
     return {file.relative_to(path).as_posix(): file.read_bytes() for file in sorted(path.rglob("*")) if file.is_file()}
+
+
+def planned_batches(plan: ShufflePlan, epoch: int) -> Iterator[np.ndarray]:
+    """Row numbers of every batch of an epoch; the last one may be short."""
+    size, left = plan.settings.batch_rows, np.zeros(0, np.int64)
+    for number, blocks in enumerate(plan.fills(epoch)):
+        left = np.concatenate([left, plan.rows(blocks)[plan.order(epoch, number)]])
+        whole = len(left) // size * size
+        yield from left[:whole].reshape(-1, size)
+        left = left[whole:]
+    if len(left):
+        yield left

@@ -18,7 +18,7 @@ from multidir.store.recycle import BatchMemory
 from multidir.store.shuffle import Shuffle, ShufflePlan, pair_rate
 from multidir.store.stream import RowStream
 from tests.store.conftest import Made
-from tests.store.stores import SITES
+from tests.store.stores import SITES, planned_batches
 
 KEY = ("reasoning", SITES[1])
 
@@ -49,16 +49,15 @@ def test_each_row_comes_once_per_epoch(made: Made, buffer_rows: int, batch_rows:
 
 def test_batches_hold_the_planned_rows(made: Made) -> None:
     stream = stream_of(made.store)
-    planned = np.concatenate(list(stream.plan.row_batches(0)))
+    planned = np.concatenate(list(planned_batches(stream.plan, 0)))
     np.testing.assert_array_equal(joined(stream), made.all_rows(KEY)[planned])
 
 
 def test_first_positions_are_left_out_unless_asked_for(made: Made) -> None:
     stream = stream_of(made.store, first_positions=False)
-    assert stream.rows_per_epoch == made.store.n_rows - made.store.n_traces
-    rows = np.concatenate(list(stream.plan.row_batches(0)))
+    rows = np.concatenate(list(planned_batches(stream.plan, 0)))
     np.testing.assert_array_equal(np.sort(rows), np.flatnonzero(made.store.position > 0))
-    assert len(joined(stream)) == stream.rows_per_epoch
+    assert len(joined(stream)) == made.store.n_rows - made.store.n_traces
 
 
 def test_a_seed_fixes_the_order_and_another_changes_it(made: Made) -> None:
@@ -140,7 +139,9 @@ def plan_of(n_traces: int, length: int, **settings: int) -> tuple[ShufflePlan, n
 
 def test_collision_ratio_is_what_batches_show() -> None:
     plan, trace = plan_of(30, 400, block_rows=16, buffer_rows=1024)
-    measured = [pair_rate(trace[rows]) for epoch in range(20) for rows in plan.row_batches(epoch) if len(rows) == 64]
+    measured = [
+        pair_rate(trace[rows]) for epoch in range(20) for rows in planned_batches(plan, epoch) if len(rows) == 64
+    ]
     assert np.mean(measured) / pair_rate(trace) == pytest.approx(plan.collision_ratio(), rel=0.03)
 
 
@@ -148,7 +149,7 @@ def test_a_full_buffer_is_a_true_permutation() -> None:
     plan, _ = plan_of(30, 40, buffer_rows=10_000)
     assert plan.n_fills == 1
     assert plan.collision_ratio() == pytest.approx(1)
-    firsts = np.array([next(plan.row_batches(epoch))[0] for epoch in range(2000)])
+    firsts = np.array([next(planned_batches(plan, epoch))[0] for epoch in range(2000)])
     counts = np.bincount(firsts // 40, minlength=30)
     assert counts.sum() == 2000
     assert ((counts - 2000 / 30) ** 2 / (2000 / 30)).sum() < 60  # chi-square, 29 degrees of freedom, p = 0.0006
@@ -171,7 +172,7 @@ def test_any_plan_hands_out_every_row_once(lengths: list[int], cut: int, block: 
     trace = np.repeat(np.arange(len(lengths)), lengths)
     ends = sorted({len(trace), *np.cumsum(lengths)[::cut].tolist()})
     plan = ShufflePlan(ends, trace, np.ones(len(trace), bool), Shuffle(batch, 3, block, block + extra))
-    np.testing.assert_array_equal(np.sort(np.concatenate(list(plan.row_batches(0)))), np.arange(len(trace)))
+    np.testing.assert_array_equal(np.sort(np.concatenate(list(planned_batches(plan, 0)))), np.arange(len(trace)))
     assert all(len(plan.rows(blocks)) <= block + extra + block for blocks in plan.fills(0))
 
 
