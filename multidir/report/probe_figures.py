@@ -265,8 +265,8 @@ def _shuffled_reading(data: pd.DataFrame) -> str:
     assert top is not None
     value = words.estimate(top["auroc"], top["auroc_low"], top["auroc_high"])
     return (
-        f" Labels shuffled within traces still give up to {value}: every trace keeps its number of positives, so a probe "
-        "that tells traces apart is above chance; what lies above this is knowledge of the sentence."
+        f" Labels shuffled within traces still give up to {value}: every trace keeps its number of positives, so a "
+        "probe that tells traces apart is above chance; what lies above this is knowledge of the sentence."
     )
 
 
