@@ -164,7 +164,7 @@ def _annotate(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
 def _activations(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
     traces = inputs["traces"]
     tokens, sites = traces.texts * traces.tokens, len(s.sites)
-    read, facts = tokens * scene.roles, Facts(texts=sites)
+    read, facts = tokens * scene.roles, Facts(texts=sites, tokens=traces.tokens)
     if scene.shape is None:
         return Row(name, texts=traces.texts, read=read, gpu=None), facts
     blocks = 1 + max(int(site.lstrip("L").split(".")[0]) for site in s.sites)
@@ -190,14 +190,21 @@ def _steering(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
 
 
 def _ablation(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
-    """Arms on all problems, and random ablations of two kinds on some of them; without problems nothing is written."""
+    """Arms on all problems, and random ablations of two kinds on some of them; without problems, in written texts."""
+    arms = {"project": s.first, "mean": s.first, "span": s.first - 1, "inlp": len(s.inlp), "leace": 1, "gated": 1}
     if "prompts" not in inputs:
-        return Row(name, gpu=None), Facts()
-    arms = {"project": s.first, "mean": s.first, "span": s.first - 1, "inlp": len(s.inlp)}
+        members = 1 + 3 * s.first
+        cells = 1 + sum(arms.values()) * len(s.shares) + 2 * s.n_random + members
+        return _forced(name, cells, s, inputs, scene), Facts()
     cells = 1 + sum(arms.get(kind, 1) for kind in s.generated)
     problems = inputs["prompts"].prompts[s.split]
     share = min(1.0, s.null_prompts / problems) if problems else 0.0
     return _steered(name, cells + 2 * round(s.n_random * share), s, inputs, scene), Facts()
+
+
+def _candidates(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+    """Each is added and taken out in written texts."""
+    return _forced(name, 1 + 2 * (s.measured + 3 * s.controls), s, inputs, scene), Facts()
 
 
 def _combination(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
@@ -231,6 +238,16 @@ def _reasoner(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
     return Row(name, cells=2, texts=texts, read=read, written=written, disk=disk, gpu=seconds), Facts()
 
 
+def _forced(name: str, cells: int, s: Any, inputs: Inputs, scene: Scene) -> Row:
+    """Texts read under every condition, and on the way from the mean row, backwards too."""
+    length = inputs["activations"].tokens
+    read = (cells + 3 * (1 + s.steps)) * s.texts * length
+    if scene.shape is None:
+        return Row(name, cells=cells, read=read, gpu=None)
+    seconds = budget.capture_seconds(scene.shape, scene.machine, read, length, scene.shape.layers, 0)
+    return Row(name, cells=cells, read=read, gpu=seconds)
+
+
 def _steered(name: str, cells: int, s: Any, inputs: Inputs, scene: Scene) -> Row:
     texts = cells * inputs["prompts"].prompts[s.split] * s.rollouts
     return Row(
@@ -254,6 +271,7 @@ HANDLERS: dict[str, Callable[[str, Any, Inputs, Scene], Estimate]] = {
     "train/directions": _directions,
     "analysis/offsets": _offsets,
     "analysis/steering": _steering,
+    "train/candidates": _candidates,
     "analysis/ablation": _ablation,
     "analysis/combination": _combination,
     "analysis/baselines": _baselines,

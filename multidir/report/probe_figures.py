@@ -20,6 +20,7 @@ _RAMP = (0.5, 1.0)
 _BESIDE = 12
 """Offsets up to which two panels with numbers stand beside each other."""
 _TITLES = {"probe": "probes of activations", "text": "text alone", "control": "controls"}
+_SHUFFLED = "labels shuffled within traces"
 _INTERVAL = ["auroc", "auroc_low", "auroc_high"]
 
 
@@ -93,7 +94,7 @@ def probe_bars(table: pd.DataFrame) -> Plot:
             axes.set_title(_TITLES[group])
             _levels(axes, data)
         panels[-1].set_xlim(lowest, 1.005)
-        panels[-1].set_xlabel("AUROC, prompts held out")
+        panels[-1].set_xlabel("AUROC, held out by prompt unless split")
         keys = [draw.line_key(ROLE_TONES[role], TARGET_NAMES[role], "") for role in roles]
         if (data["group"] == "ceiling").any():
             keys.append(draw.line_key(INK, "what the planted rule permits", "--", " "))
@@ -105,7 +106,7 @@ def probe_bars(table: pd.DataFrame) -> Plot:
         data,
         name="probe_bars",
         title="Which probe knows, and who else does",
-        reading=_bars_reading(data),
+        reading=_bars_reading(data) + _shuffled_reading(data),
         note=unscored(data, "auroc"),
         wide=(7.0, 1.5 + 0.27 * drawn + 0.3 * len(groups)),
         narrow=(3.7, 2.1 + 0.27 * drawn + 0.3 * len(groups)),
@@ -253,6 +254,20 @@ def _bars_reading(data: pd.DataFrame) -> str:
     ceiling = data[data["group"] == "ceiling"]["auroc"]
     permitted = f"; the planted rule permits {ceiling.iloc[0]:.2f}" if len(ceiling) else ""
     return f"Best AUROC of the {'; '.join(parts) or 'probes is unknown'}{permitted}."
+
+
+def _shuffled_reading(data: pd.DataFrame) -> str:
+    """What shuffled labels leave, and why that need not be chance; empty where it is."""
+    shuffled = data[(data["kind"] == _SHUFFLED) & (data["auroc_low"] > 0.5)]
+    if shuffled.empty:
+        return ""
+    top = highest(shuffled, "auroc")
+    assert top is not None
+    value = words.estimate(top["auroc"], top["auroc_low"], top["auroc_high"])
+    return (
+        f" Labels shuffled within traces still give up to {value}: every trace keeps its number of positives, so a "
+        "probe that tells traces apart is above chance; what lies above this is knowledge of the sentence."
+    )
 
 
 def _warning_reading(data: pd.DataFrame) -> str:

@@ -4,6 +4,9 @@
     variance      prompts + treatments,   treatments = max(0, by treatment - by cell)           (two-way clustering)
     another one   a treatment that was not drawn differs from their mean by tau^2 (1 + 1/k),    tau^2 = k treatments
 
+How much treatments differ is known poorly where each was tried on few prompts: the estimate is often zero, and another
+one would then seem to be as the mean is. For another one it is therefore put at the estimate plus its standard error.
+
 Source: Cameron, Gelbach and Miller, J. Bus. Econ. Stat. 29 (2011).
 """
 
@@ -59,21 +62,25 @@ class RandomTreatments:
         pooled = Ratio.of(np.ravel(hits), np.ravel(trials))
         return cls(pooled.value, pooled.influence.reshape(np.shape(hits)))
 
-    @property
-    def between(self) -> float:
-        """Variance of the pooled value that comes from which treatments were drawn; never below zero."""
+    def between(self, errors: float = 0.0) -> float:
+        """Variance of the pooled value that comes from which treatments were drawn; never below zero.
+
+        Args:
+            errors: standard errors of this estimate by which it is raised.
+        """
         k = len(self.cells)
-        return max(0.0, k / (k - 1) * float((self.cells.sum(axis=1) ** 2).sum()) - float((self.cells**2).sum()))
+        by_treatment = k / (k - 1) * float((self.cells.sum(axis=1) ** 2).sum())
+        return max(0.0, by_treatment * (1 + errors * np.sqrt(2 / (k - 1))) - float((self.cells**2).sum()))
 
     def change(self, plain: Ratio, scale: str = "share", level: float = 0.95) -> Estimate:
         """Their mean effect: the pooled value minus that of nothing done."""
-        variance = _over(self.cells.sum(axis=0) - plain.influence) + self.between
+        variance = _over(self.cells.sum(axis=0) - plain.influence) + self.between()
         return self._estimate(self.value - plain.value, variance, scale, level)
 
     def beyond(self, real: Ratio, scale: str = "share", level: float = 0.95) -> Estimate:
         """A chosen treatment minus another random one: zero where the chosen one may be one of them."""
         k = len(self.cells)
-        variance = _over(real.influence - self.cells.sum(axis=0)) + self.between * (k + 1)
+        variance = _over(real.influence - self.cells.sum(axis=0)) + self.between(errors=1.0) * (k + 1)
         return self._estimate(real.value - self.value, variance, scale, level)
 
     def _estimate(self, value: float, variance: float, scale: str, level: float) -> Estimate:

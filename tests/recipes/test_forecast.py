@@ -168,3 +168,13 @@ def test_a_sibling_is_counted_from_what_it_learns() -> None:
     found = rows("smollm2")
     assert found["reasoner"].read > 400 * 4 * 192
     assert 0 < found["reasoner"].gpu < 600
+
+
+def test_what_is_measured_in_written_texts_is_what_models_read() -> None:
+    found = rows("smollm2")
+    arms, nulls, members = 3 + 3 + 2 + 2 + 2, 2 * 20, 1 + 3 * 3
+    assert found["ablation"].cells == 1 + arms + nulls + members
+    assert found["ablation"].read == (found["ablation"].cells + 3 * 3) * 6 * 620
+    assert found["candidates"].cells == 1 + 2 * (10 + 3 * 3)
+    assert 0 < found["candidates"].gpu < found["ablation"].gpu < 60
+    assert found["ablation"].written == 0

@@ -23,7 +23,7 @@ def test_without_differences_between_treatments_it_is_the_error_over_prompts(rng
     """Treatments that do the same on every prompt: their number does not matter."""
     hits, trials = np.tile([3.0, 0, 1, 2], (5, 1)), np.tile([4.0, 2, 1, 3], (5, 1))
     found, plain = RandomTreatments.of(hits, trials), Ratio.of(np.array([4.0, 1, 1, 1]), trials[0])
-    assert found.between == 0
+    assert found.between() == 0
     assert found.value == pytest.approx(0.6)
     one = Ratio.of(hits[0], trials[0])
     np.testing.assert_allclose(found.cells.sum(axis=0), one.influence)
@@ -38,24 +38,26 @@ def test_differences_between_treatments_are_their_variance(rng: np.random.Genera
     rate = np.array([0.5, 0.6, 0.4, 0.7])
     trials = np.full((4, 300), 1000.0)
     found = RandomTreatments.of(rate[:, None] * trials, trials)
-    assert found.between == pytest.approx(rate.var(ddof=1) / 4, rel=0.02)
+    assert found.between() == pytest.approx(rate.var(ddof=1) / 4, rel=0.02)
     flat = Ratio.of(0.2 * trials[0], trials[0])
     beyond = found.beyond(flat)
     assert beyond.value == pytest.approx(0.2 - 0.55)
-    assert beyond.high - beyond.value == pytest.approx(3.182446 * rate.std(ddof=1) * np.sqrt(1 + 1 / 4), rel=0.02)
+    raised = np.sqrt((1 + 1 / 4) * (1 + np.sqrt(2 / 3)))
+    assert beyond.high - beyond.value == pytest.approx(3.182446 * rate.std(ddof=1) * raised, rel=0.02)
 
 
-@pytest.mark.parametrize(("tau", "seen"), [(0.0, 1.0), (0.08, 1.0), (0.08, 0.25)])
-def test_intervals_cover_the_mean_effect_and_another_treatment(tau: float, seen: float) -> None:
+@pytest.mark.parametrize(("m", "tau", "seen"), [(60, 0.0, 1.0), (60, 0.08, 1.0), (60, 0.08, 0.25), (100, 0.08, 0.2)])
+def test_intervals_cover_the_mean_effect_and_another_treatment(m: int, tau: float, seen: float) -> None:
+    """With the estimated spread as it is, the last world covers another treatment in 89 %."""
     rng = np.random.default_rng(3)
     mean, new = [], []
     for _ in range(400):
-        hits, trials, h0, t0, h1, t1 = world(rng, 20, 60, tau, seen)
+        hits, trials, h0, t0, h1, t1 = world(rng, 20, m, tau, seen)
         found = RandomTreatments.of(hits, trials)
         mean.append(not found.change(Ratio.of(h0, t0)).excludes(-0.1))
         new.append(not found.beyond(Ratio.of(h1, t1)).excludes(0.0))
     assert 0.92 <= np.mean(mean) <= 0.985
-    assert 0.9 <= np.mean(new) <= 0.985, "where a treatment saw few prompts, the spread is often put at zero"
+    assert 0.93 <= np.mean(new) <= 0.99
 
 
 def test_prompts_alone_would_promise_too_much() -> None:
