@@ -51,7 +51,7 @@ def training_curves(curve: pd.DataFrame) -> Plot:
             _tokens(axes, float(data["rows"].max()))
             draw.from_zero([axes], min(1.0, max(_FLAT, _largest(data[column]))))
             draw.percent_axis(axes, "")
-        _legend(figure, data["name"].unique(), narrow)
+        _legend(figure, list(data["name"].unique()), narrow)
 
     last = data.groupby("name", as_index=False).last()
     best = highest(last.assign(kept=-last["held_out_fvu"]), "kept")
@@ -136,7 +136,7 @@ def latent_density(latents: pd.DataFrame) -> Plot:
         _powers(axes)
         axes.set_xlabel("share of tokens on which a latent is active")
         draw.percent_axis(axes, "latents")
-        _legend(figure, data["name"].unique(), narrow)
+        _legend(figure, list(data["name"].unique()), narrow)
 
     silent, firing = float((data["density"] == 0).mean()), data["density"][data["density"] > 0]
     reading = "No latent fires."
