@@ -45,8 +45,8 @@ class Science:
     """Offset of these windows."""
     means: Means = field(default_factory=Means)
     """How differences of means of shuffled labels are taken."""
-    annotator: str = ""
-    """Whose labels; empty where the store has those of one annotator only."""
+    store_annotator: str = ""
+    """Whose labels of the store; empty where it has those of one annotator only."""
     rollouts: int = 1
     """Texts per problem and cell."""
     max_new_tokens: int = 128

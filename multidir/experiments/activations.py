@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import groupby
 from operator import attrgetter
@@ -25,6 +25,7 @@ from multidir.records.text import Sentence, Trace
 from multidir.store.activations import ActivationStore
 from multidir.store.atomic import sha256_json
 from multidir.store.spec import StoreSpec
+from multidir.store.writer import StoreWriter
 from multidir.types import Role
 
 log = logging.getLogger(__name__)
@@ -66,30 +67,31 @@ def capture_store(
         raise DesignError(f"none of {len(traces)} traces can be read by every model; the first reason: {first}")
     spec = _spec(models, special_map, sites, dtype, shard_rows)
     usable = [trace for trace in traces if trace.id in readings]
-    source = _source(usable, skipped, compute)
-    with ActivationStore.create(path, spec, usable, source) as writer:
-        missing = {trace.id for trace in writer.missing}
-        done = {index for index, trace in enumerate(usable) if trace.id not in missing}
-        # a stretch is never more than a shard, so that the model is not further ahead of the disk than that
-        ahead = min(STRETCH * compute.batch_tokens, spec.shard_rows)
-        streams = [
-            capture(
-                lm,
-                [readings[trace.id][role] for trace in usable],
-                sites,
-                compute.batch_tokens,
-                done,
-                ahead,
-                compute.compile_blocks,
-            )
-            for role, lm in models.items()
-        ]
-        bar = progress(len(usable), "activations", "trace", len(done))
-        with bar, closing(prefetch(zip(*streams, strict=True))) as captured:
-            for found in captured:
-                writer.append(usable[found[0][0]].id, _merged(tuple(models), found))
-                bar.update()
+    with ActivationStore.create(path, spec, usable, _source(usable, skipped, compute)) as writer:
+        _fill(writer, usable, readings, models, spec, compute)
     return ActivationStore.open(path)
+
+
+def _fill(
+    writer: StoreWriter,
+    traces: Sequence[Trace],
+    readings: Mapping[str, Mapping[Role, tuple[int, ...]]],
+    models: Mapping[Role, LanguageModel],
+    spec: StoreSpec,
+    compute: Compute,
+) -> None:
+    """Run every model over the traces that are not in the store yet, and append both readings of each."""
+    missing = {trace.id for trace in writer.missing}
+    done = {index for index, trace in enumerate(traces) if trace.id not in missing}
+    # a stretch is never more than a shard, so that the model is not further ahead of the disk than that
+    ahead = min(STRETCH * compute.batch_tokens, spec.shard_rows)
+    how = (spec.sites, compute.batch_tokens, done, ahead, compute.compile_blocks)
+    streams = [capture(lm, [readings[trace.id][role] for trace in traces], *how) for role, lm in models.items()]
+    bar = progress(len(traces), "activations", "trace", len(done))
+    with bar, closing(prefetch(zip(*streams, strict=True))) as captured:
+        for found in captured:
+            writer.append(traces[found[0][0]].id, _merged(tuple(models), found))
+            bar.update()
 
 
 def put_sentences(

@@ -55,7 +55,7 @@ class BaselineScience(DoseScience, Protocol):
     @property
     def means(self) -> Means: ...  # noqa: D102
     @property
-    def annotator(self) -> str: ...  # noqa: D102
+    def store_annotator(self) -> str: ...  # noqa: D102
 
 
 @dataclass(frozen=True)
@@ -121,7 +121,7 @@ def null_directions(
 ) -> dict[str, list[Direction]]:
     """Directions that mean nothing, by kind: uniform, with the activations' covariance, of shuffled labels."""
     rng = np.random.default_rng(science.seed)
-    k, annotator = science.n_null, choose_annotator(store, science.annotator)
+    k, annotator = science.n_null, choose_annotator(store, science.store_annotator)
     offsets: Offsets = (choice.offset_lo, choice.offset_hi)
     means = (science.means.mean, science.means.reference)
     return {
@@ -153,7 +153,7 @@ def mean_activation(store: ActivationStore, site: Site, science: BaselineScience
     if science.mean_from == "tokens":
         return Direction.from_vector("mean", np.asarray(store.moments(role, site).mean), site, "mean", source)
     offsets = (science.mean_offset - 1, science.mean_offset + 3)
-    annotator = choose_annotator(store, science.annotator)
+    annotator = choose_annotator(store, science.store_annotator)
     read = TraceSums.read(store, role, site, annotator, offsets, science.means.skip)
     vector = read.sums.sum(axis=(0, 1)) / read.counts.sum()
     return Direction.from_vector("mean", vector, site, "mean", {**source, "offsets": list(offsets)})

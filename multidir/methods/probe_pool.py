@@ -12,6 +12,7 @@ token has a gradient.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -58,34 +59,60 @@ def fit_pool(
     check_training(np.broadcast_to(target[:, None], train.shape), train)
     rows = torch.as_tensor(x, dtype=getattr(torch, solver.dtype), device=solver.device)
     check_finite(rows)
-    flat = rows.reshape(-1, rows.shape[2])
-    mean, scale = _moments(flat)
-    linear = torch.as_tensor(weight).to(flat)
-    value, level = (linear * scale).T.contiguous(), torch.as_tensor(bias).to(flat) + linear @ mean
-    flat = (flat - mean) / scale
-    y, share = torch.as_tensor(target).to(flat)[:, None], torch.as_tensor(train).to(flat)
+    pool = _Pool.at_linear(rows, torch.as_tensor(weight).to(rows), torch.as_tensor(bias).to(rows), pooling)
+    y, share = torch.as_tensor(target).to(rows)[:, None], torch.as_tensor(train).to(rows)
     share = share / share.sum(dim=0)
-    place = torch.zeros(rows.shape[1], train.shape[1]).to(flat)
-    place[-1] = _LAST
-    if pooling == "maximum":
-        place -= _LAST
-    query, moved = torch.zeros_like(value), torch.zeros_like(value)
-
-    def score() -> torch.Tensor:
-        z = (flat @ (value + moved)).view(*rows.shape[:2], -1)
-        if pooling == "maximum":
-            return torch.logsumexp(z + place, dim=1) + level
-        return (torch.softmax((flat @ query).view_as(z) + place, dim=1) * z).sum(dim=1) + level
 
     def loss() -> torch.Tensor:
-        z = score()
+        z = pool.score()
         fit = ((torch.nn.functional.softplus(z) - y * z) * share).sum()
-        return fit + ridge * (query.square().sum() + moved.square().sum())
+        return fit + ridge * (pool.query.square().sum() + pool.moved.square().sum())
 
-    _minimise(loss, [query, moved, place, level], steps)
+    _minimise(loss, [pool.query, pool.moved, pool.place, pool.level], steps)
     with torch.inference_mode():
-        scores: FloatArray = score().double().cpu().numpy()[:, :, None]
+        scores: FloatArray = pool.score().double().cpu().numpy()[:, :, None]
     return scores
+
+
+@dataclass(frozen=True, eq=False)
+class _Pool:
+    """What is learned, and the standardised rows that it is learned on."""
+
+    flat: torch.Tensor
+    """(n t, d)."""
+    window: int
+    """t."""
+    pooling: Pooling
+    value: torch.Tensor
+    """(d, s) of the linear probes; `moved` is what is added to it."""
+    moved: torch.Tensor
+    query: torch.Tensor
+    """(d, s)."""
+    place: torch.Tensor
+    """(t, s) preferences."""
+    level: torch.Tensor
+    """(s,)."""
+
+    @classmethod
+    def at_linear(cls, rows: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor, pooling: Pooling) -> _Pool:
+        """A pool that scores as linear probes (s, d) of the last token do, nearly."""
+        flat = rows.reshape(-1, rows.shape[2])
+        mean, scale = _moments(flat)
+        value, level = (weight * scale).T.contiguous(), bias + weight @ mean
+        place = torch.zeros(rows.shape[1], len(weight)).to(flat)
+        place[-1] = _LAST
+        if pooling == "maximum":
+            place -= _LAST
+        zeros = torch.zeros_like(value), torch.zeros_like(value)
+        return cls((flat - mean) / scale, rows.shape[1], pooling, value, *zeros, place, level)
+
+    def score(self) -> torch.Tensor:
+        """(n, s) logits."""
+        z = (self.flat @ (self.value + self.moved)).view(-1, self.window, len(self.level))
+        if self.pooling == "maximum":
+            return torch.logsumexp(z + self.place, dim=1) + self.level
+        chosen = torch.softmax((self.flat @ self.query).view_as(z) + self.place, dim=1)
+        return (chosen * z).sum(dim=1) + self.level
 
 
 def _moments(flat: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

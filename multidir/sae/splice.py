@@ -110,9 +110,8 @@ def splice(
     for batch in length_batches(lengths, list(range(len(texts))), limit):
         ids, positions = right_padded([texts[i] for i in batch], lm.pad_id)
         ids, positions = ids.to(lm.device), positions.to(lm.device)
-        valid = torch.arange(1, ids.shape[1], device=ids.device) < torch.tensor([lengths[i] for i in batch])[
-            :, None
-        ].to(ids)
+        ends = torch.tensor([[lengths[i]] for i in batch]).to(ids)
+        valid = torch.arange(1, ids.shape[1], device=ids.device) < ends
         clean = _log_probabilities(lm, ids, positions, site, None)
         spliced = _log_probabilities(lm, ids, positions, site, reconstruct)
         ablated = _log_probabilities(lm, ids, positions, site, ablate)

@@ -48,6 +48,17 @@ def test_after_leace_no_linear_probe_sees_the_concept_and_the_mean_stays(seed: i
 
 
 @given(seeds)
+def test_leace_done_twice_is_leace_done_once_along_one_direction_less_than_classes(seed: int) -> None:
+    x, z = rows(seed)
+    moments = ConceptMoments.of(x, z)
+    left, right = leace(moments, shrink=False)
+    once = erase(x, left, right, moments.mean_x)
+    np.testing.assert_allclose(erase(once, left, right, moments.mean_x), once, atol=1e-9 * np.abs(x).max())
+    assert np.linalg.matrix_rank(x - once, tol=1e-8 * np.abs(x).max()) == 2
+    assert np.abs(moments.xz).max() > 1, "there was something to erase"
+
+
+@given(seeds)
 def test_leace_changes_less_than_projecting_the_class_means_out(seed: int) -> None:
     x, z = rows(seed)
     moments = ConceptMoments.of(x, z)
