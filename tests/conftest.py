@@ -14,6 +14,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
+
+settings.register_profile("no clock", deadline=None)  # how long an example takes says how busy the machine is
+settings.load_profile("no clock")
 
 GUARD = Path(__file__).parent / "guard"
 

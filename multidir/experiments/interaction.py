@@ -13,7 +13,9 @@ interval. Where the counts do not tell how much prompts differ (one rollout and 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -23,7 +25,6 @@ from multidir.stats.contrast import Contrast, omnibus
 from multidir.stats.factorial import MAX_FULL, Term, model_matrix, terms
 from multidir.stats.fixed_effect import LogitFit, fit_logit
 from multidir.stats.prompt_average import inflation_of, prompt_average
-from multidir.types import FloatArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,23 +33,28 @@ class FactorialFit:
 
     averaged: LogitFit
     """Main effects and pairs."""
-    full: LogitFit | None
-    """All terms; None when there are too many directions, or cells are missing."""
     columns: tuple[Term, ...]
-    """Terms of `full`, small ones first; the first of them are those of `averaged`."""
+    """All terms, small ones first; the first of them are those of `averaged`."""
     p_higher: float
     """P-value of the null that no three directions or more interact; nan when it cannot be tested."""
     alpha: float
+    fit_full: Callable[[], LogitFit] | None = None
+    """Fits all terms; None when there are too many directions, or cells are missing."""
+
+    @cached_property
+    def full(self) -> LogitFit | None:
+        """All terms, fitted when somebody asks."""
+        return None if self.fit_full is None else self.fit_full()
 
     @property
     def others_off(self) -> bool:
         """Whether interactions are those with all other directions off."""
-        return self.full is not None and self.p_higher < self.alpha
+        return self.p_higher < self.alpha
 
     @property
     def shown(self) -> LogitFit:
         """The fit that pairs are read from."""
-        return self.full if self.full is not None and self.others_off else self.averaged
+        return self.full if self.others_off and self.full is not None else self.averaged
 
     def delta(self, i: int, j: int) -> Contrast:
         """The interaction of a pair, in log-odds."""
@@ -65,22 +71,22 @@ def fit_factorial(tally: Tally, layout: Layout, alpha: float) -> FactorialFit:
     """
     k = layout.on.shape[1]
     small = terms(k, 2)
-    averaged = _averaged(tally, layout, model_matrix(layout.on, small))
+    averaged = _averaged(tally, layout, small)
     if k == 2:
-        return FactorialFit(averaged, averaged, tuple(small), float("nan"), alpha)
+        return FactorialFit(averaged, tuple(small), float("nan"), alpha, lambda: averaged)
     if k > MAX_FULL or len(layout.factorial) < 2**k:
-        return FactorialFit(averaged, None, tuple(small), float("nan"), alpha)
+        return FactorialFit(averaged, tuple(small), float("nan"), alpha)
     columns = terms(k, k)
-    x = model_matrix(layout.on, columns)
-    common = fit_logit(tally.y[:, layout.factorial], tally.n[:, layout.factorial], x)
+    counts = tally.y[:, layout.factorial], tally.n[:, layout.factorial]
+    common = fit_logit(*counts, model_matrix(layout.on, columns))
     high = np.arange(len(small), len(columns))
     p_higher = omnibus(common.beta[high], common.spread[:, high], common.n_used)
-    full = _averaged(tally, layout, x, common)
-    return FactorialFit(averaged, full, tuple(columns), p_higher, alpha)
+    return FactorialFit(averaged, tuple(columns), p_higher, alpha, partial(_averaged, tally, layout, columns, common))
 
 
-def _averaged(tally: Tally, layout: Layout, x: FloatArray, common: LogitFit | None = None) -> LogitFit:
+def _averaged(tally: Tally, layout: Layout, columns: list[Term], common: LogitFit | None = None) -> LogitFit:
     """Effects as means over prompts."""
     y, n, half_y, half_n = (a[:, layout.factorial] for a in (tally.y, tally.n, tally.half_y, tally.half_n))
+    x, sizes = model_matrix(layout.on, columns), np.array([len(term) for term in columns])
     fit = fit_logit(y, n, x) if common is None else common
-    return prompt_average(fit, y, n, x, inflation_of(y, n, x, fit, half_y, half_n))
+    return prompt_average(fit, y, n, x, inflation_of(y, n, x, fit, half_y, half_n), sizes)

@@ -100,20 +100,23 @@ def fit_logit(y: FloatArray, n: FloatArray, x: FloatArray) -> LogitFit:
     return LogitFit(beta, spread, alpha, *counts, method)
 
 
-def fit_many(y: FloatArray, n: FloatArray, x: FloatArray) -> tuple[FloatArray, FloatArray]:
+def fit_many(
+    y: FloatArray, n: FloatArray, x: FloatArray, start: tuple[FloatArray, FloatArray] | None = None
+) -> tuple[FloatArray, FloatArray]:
     """Coefficients and standard errors (CR1) of many tables with one design: for shuffles and random pairs.
 
     Args:
         y: (b, m, c) float.
         n: (b, m, c) float.
         x: (c, q) float, of full rank.
+        start: (m,) intercepts and (q,) coefficients near those of all tables, where they are known.
     Returns:
         (b, q) coefficients and (b, q) standard errors, nan where a table does not determine them.
     """
     hits, trials = np.asarray(y, dtype=np.float64), np.asarray(n, dtype=np.float64)
     total, most = hits.sum(axis=2), trials.sum(axis=2)
     used = ((total > 0) & (total < most))[..., None]
-    core = _Newton(hits * used, trials * used, np.asarray(x, dtype=np.float64))
+    core = _Newton(hits * used, trials * used, np.asarray(x, dtype=np.float64), start)
     errors = np.sqrt((core.sandwich() ** 2).sum(axis=1))
     bad = ~core.converged | (used.sum(axis=(1, 2)) < 2)
     core.beta[bad], errors[bad] = np.nan, np.nan
@@ -149,12 +152,15 @@ def estimable(x: FloatArray) -> tuple[BoolArray, BoolArray]:
 class _Newton:
     """Newton's method on a batch of tables that share their covariates."""
 
-    def __init__(self, y: FloatArray, n: FloatArray, x: FloatArray) -> None:
+    def __init__(
+        self, y: FloatArray, n: FloatArray, x: FloatArray, start: tuple[FloatArray, FloatArray] | None = None
+    ) -> None:
         self.y, self.n, self.x = y, n, x
         b, q = len(y), x.shape[1]
         total, most = y.sum(axis=2), n.sum(axis=2)
-        self.alpha = logit((total + 0.5) / (most + 1.0))
-        self.beta = np.zeros((b, q))
+        alpha, beta = (logit((total + 0.5) / (most + 1.0)), np.zeros(q)) if start is None else start
+        self.alpha = np.array(np.broadcast_to(alpha, total.shape))
+        self.beta = np.array(np.broadcast_to(beta, (b, q)))
         self.converged = np.zeros(b, dtype=bool)
         self.information = np.zeros((b, q, q))
         self._empty = most == 0
@@ -215,7 +221,7 @@ def _jackknife(core: _Newton) -> FloatArray:
     """(m, q) deviations whose cross product is the jackknife covariance (CV3)."""
     m = core.y.shape[1]
     keep = (1.0 - np.eye(m))[:, :, None]
-    left_out = _Newton(core.y * keep, core.n * keep, core.x)
+    left_out = _Newton(core.y * keep, core.n * keep, core.x, (core.alpha[0], core.beta[0]))
     left_out.beta[~left_out.converged] = np.nan
     return math.sqrt((m - 1) / m) * (core.beta - left_out.beta)
 

@@ -55,16 +55,15 @@ def monotone(y: FloatArray, n: FloatArray) -> FloatArray:
     Source: M. Ayer et al., Ann. Math. Statist. 26 (1955).
     """
     r = y.shape[1]
-    hits = np.concatenate([np.zeros((len(y), 1)), np.cumsum(y, axis=1)], axis=1)
-    trials = np.concatenate([np.zeros((len(n), 1)), np.cumsum(n, axis=1)], axis=1)
-    curve = np.empty((len(y), r))
-    for j in range(r):
-        starts = []
-        for i in range(j + 1):
-            ends = [smooth_logit(hits[:, k] - hits[:, i], trials[:, k] - trials[:, i]) for k in range(j + 1, r + 1)]
-            starts.append(np.minimum.reduce(ends))
-        curve[:, j] = np.maximum.reduce(starts)
-    return np.maximum.accumulate(curve, axis=1)
+    hits, trials = ([np.zeros(len(y)), *np.cumsum(counts.T, axis=0)] for counts in (y, n))
+    rate = np.zeros((r, len(y)))
+    for i in range(r):
+        least = np.full(len(y), np.inf)
+        for k in reversed(range(i, r)):
+            # half a count is added to both sides, as in `smooth_logit`
+            least = np.minimum(least, (hits[k + 1] - hits[i] + 0.5) / (trials[k + 1] - trials[i] + 1.0))
+            rate[k] = np.maximum(rate[k], least)
+    return np.asarray(np.maximum.accumulate(logit(rate), axis=0).T)
 
 
 def multiple(level: FloatArray, curve: FloatArray, rungs: FloatArray) -> Bounds:
@@ -115,15 +114,12 @@ def _cubic_share(
     level: FloatArray, f0: FloatArray, f1: FloatArray, d0: FloatArray, d1: FloatArray, start: FloatArray
 ) -> FloatArray:
     """Where in 0..1 a rising cubic from f0 to f1 with end slopes d0 and d1 reaches a level, by halving."""
-    low, high = np.zeros_like(level), np.ones_like(level)
-    t = start
-    for _ in range(HALVINGS):
-        u = 1 - t
-        value = u * u * (1 + 2 * t) * f0 + t * u * u * d0 + t * t * (3 - 2 * t) * f1 - t * t * u * d1
-        below = value < level
-        low, high = np.where(below, t, low), np.where(below, high, t)
-        t = (low + high) / 2
-    return np.where(f1 > f0, t, start)
+    rise = f1 - f0
+    second, third = 3 * rise - 2 * d0 - d1, d0 + d1 - 2 * rise
+    t = np.full_like(level, 0.5)
+    for halving in range(2, HALVINGS + 1):
+        t += np.copysign(0.5**halving, level - f0 - ((third * t + second) * t + d0) * t)
+    return np.where(rise > 0, t, start)
 
 
 def exponent(a: FloatArray, b: FloatArray) -> FloatArray:

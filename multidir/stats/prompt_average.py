@@ -7,8 +7,11 @@ negative. To second order that gap is linear in the variances tau_j^2 of the eff
     beta_mean = beta - sum_j g_j tau_j^2,      g_j = (fit(expected counts at beta_j +- h) - beta) / h^2
 
 with tau_j^2 from the same counts (`components.between_prompts`), and not cut off at zero, so that the correction is nil
-on average where prompts do not differ. What each prompt contributes to tau_j^2 enters the interval.
-Source: C. Gourieroux, A. Monfort and E. Renault, Indirect inference, J. Appl. Econometrics 8 (1993), one step.
+on average where prompts do not differ. One such variance is known badly; those of effects of one kind (single
+directions, pairs) are drawn to their common mean by as much of their scatter as is error. What each prompt contributes
+to them enters the interval.
+Source: C. Gourieroux, A. Monfort and E. Renault, Indirect inference, J. Appl. Econometrics 8 (1993), one step;
+C. N. Morris, Parametric empirical Bayes inference, J. Amer. Statist. Assoc. 78 (1983).
 """
 
 from __future__ import annotations
@@ -20,13 +23,15 @@ from scipy.special import expit
 
 from multidir.stats.components import between_prompts
 from multidir.stats.fixed_effect import JACKKNIFE_BELOW, LogitFit, fit_many
-from multidir.types import FloatArray
+from multidir.types import FloatArray, IntArray
 
 STEP = 0.5
 """h, in log-odds: about as much as effects differ between prompts."""
 
 
-def prompt_average(fit: LogitFit, y: FloatArray, n: FloatArray, x: FloatArray, inflation: FloatArray) -> LogitFit:
+def prompt_average(
+    fit: LogitFit, y: FloatArray, n: FloatArray, x: FloatArray, inflation: FloatArray, kinds: IntArray
+) -> LogitFit:
     """The fit with coefficients that are means over prompts.
 
     Args:
@@ -37,6 +42,7 @@ def prompt_average(fit: LogitFit, y: FloatArray, n: FloatArray, x: FloatArray, i
         inflation: (m,) variance of counts over that of independent sentences, from `inflation_of`; where fewer than
             `JACKKNIFE_BELOW` prompts tell it, or a coefficient is nan, the fit is returned as it is: the gap would be
             known worse than it is large.
+        kinds: (q,) int. Columns whose effects differ alike between prompts have the same number.
     """
     used = np.isfinite(fit.alpha)
     told = used & np.isfinite(inflation)
@@ -47,8 +53,22 @@ def prompt_average(fit: LogitFit, y: FloatArray, n: FloatArray, x: FloatArray, i
     gaps = _gaps(fit, n[used], x, fit.alpha[used])
     if np.isnan(gaps).any() or np.isnan(between.variances).any():
         return fit
-    beta, spread = fit.beta - between.variances @ gaps, fit.spread - between.spread @ gaps
+    variances, deviations = _drawn_together(between.variances, between.spread, kinds)
+    beta, spread = fit.beta - variances @ gaps, fit.spread - deviations @ gaps
     return replace(fit, beta=beta, spread=spread, method=f"{fit.method}, mean over prompts")
+
+
+def _drawn_together(variances: FloatArray, spread: FloatArray, kinds: IntArray) -> tuple[FloatArray, FloatArray]:
+    """Variances of one kind with less scatter, and what each prompt contributes to them."""
+    values, deviations = variances.copy(), spread.copy()
+    for kind in np.unique(kinds):
+        alike = np.flatnonzero(kinds == kind)
+        error = float((spread[:, alike] ** 2).sum(axis=0).mean())
+        scatter = float(variances[alike].var(ddof=1)) if alike.size > 1 else 0.0
+        share = min(error / scatter, 1.0) if scatter > 0 else 0.0
+        values[alike] += share * (variances[alike].mean() - variances[alike])
+        deviations[:, alike] += share * (spread[:, alike].mean(axis=1, keepdims=True) - spread[:, alike])
+    return values, deviations
 
 
 def _gaps(fit: LogitFit, n: FloatArray, x: FloatArray, alpha: FloatArray) -> FloatArray:
@@ -57,7 +77,7 @@ def _gaps(fit: LogitFit, n: FloatArray, x: FloatArray, alpha: FloatArray) -> Flo
     effects = fit.beta + STEP * np.stack([np.eye(q), -np.eye(q)], axis=1)
     p = expit(alpha[None, None, :, None] + (effects @ x.T)[:, :, None, :]).reshape(q, -1, len(x))
     trials = np.broadcast_to(n, (q, 2, *n.shape)).reshape(p.shape)
-    found, _ = fit_many(trials * p, trials, x)
+    found, _ = fit_many(trials * p, trials, x, (np.tile(alpha, 2), fit.beta))
     gaps: FloatArray = (found - fit.beta) / STEP**2
     return gaps
 

@@ -231,10 +231,11 @@ def main() -> None:
     start = time.monotonic()
     runs, rounds = (30, 3) if options.quick else (400, 7)
     sizes = ((30, 1), (100, 4)) if options.quick else worlds.SIZES
-    rows, counts = false_claims(sizes, runs)
+    rows = joint_labels(runs)
     rows += at_100_by_4(runs)
+    claims, counts = false_claims(sizes, runs)
+    rows += claims
     rows += coverage(counts, ((100, 4),) if options.quick else ((30, 4), (100, 1), (100, 4)), runs)
-    rows += joint_labels(runs)
     rows += shams(((100, 4),) if options.quick else ((30, 4), (100, 4)), runs)
     rows += equality_and_speed(rounds)
     rows += whole_analysis(rounds)

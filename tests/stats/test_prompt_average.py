@@ -7,12 +7,13 @@ import pytest
 
 from multidir.stats.factorial import design, model_matrix, terms
 from multidir.stats.fixed_effect import LogitFit, fit_logit
-from multidir.stats.prompt_average import inflation_of, prompt_average
+from multidir.stats.prompt_average import _drawn_together, inflation_of, prompt_average
 from multidir.types import FloatArray
 
 ON = design(2)
 X = model_matrix(ON, terms(2, 2))
 BETA = np.array([0.8, 1.0, 0.0])
+KINDS = np.array([1, 1, 2])
 
 
 def expected(tau: float, m: int = 4000, n: float = 1e4) -> tuple[FloatArray, FloatArray]:
@@ -27,7 +28,7 @@ def expected(tau: float, m: int = 4000, n: float = 1e4) -> tuple[FloatArray, Flo
 def both(tau: float) -> tuple[LogitFit, LogitFit]:
     y, n = expected(tau)
     fit = fit_logit(y, n, X)
-    return fit, prompt_average(fit, y, n, X, np.ones(len(y)))
+    return fit, prompt_average(fit, y, n, X, np.ones(len(y)), KINDS)
 
 
 def test_the_mean_over_prompts_is_nearer_than_the_common_effect() -> None:
@@ -49,7 +50,7 @@ def test_without_a_scale_of_noise_the_fit_stays() -> None:
     fit = fit_logit(y, n, X)
     unknown = inflation_of(y, n, X, fit, y, n)
     assert np.isnan(unknown).all()
-    assert prompt_average(fit, y, n, X, unknown) is fit
+    assert prompt_average(fit, y, n, X, unknown, KINDS) is fit
 
 
 @pytest.mark.parametrize("k", [2, 3])
@@ -65,3 +66,17 @@ def test_the_scale_of_noise_comes_from_spare_cells_or_from_halves(k: int, rho: f
     fit = fit_logit(y, n, x)
     found = inflation_of(y, n, x, fit, halves[..., 0], n / 2)
     assert found.mean() == pytest.approx(1 + rho * (size - 1), rel=0.12)
+
+
+def test_variances_of_one_kind_are_drawn_together_by_their_error_and_not_further() -> None:
+    rng = np.random.default_rng(2)
+    truth, noise = np.array([0.1, 0.3, 0.5, 9.0]), rng.standard_normal((100, 4))
+    kinds = np.array([1, 1, 1, 2])
+    sharp, blurred = noise * 1e-4, noise
+    values, deviations = _drawn_together(truth, sharp, kinds)
+    np.testing.assert_allclose(values, truth, atol=1e-3)
+    np.testing.assert_allclose(deviations, sharp, atol=1e-6)
+    values, deviations = _drawn_together(truth, blurred, kinds)
+    np.testing.assert_allclose(values, [0.3, 0.3, 0.3, 9.0])
+    np.testing.assert_allclose(deviations[:, 0], blurred[:, :3].mean(axis=1))
+    np.testing.assert_allclose(deviations[:, 3], blurred[:, 3])
