@@ -1,13 +1,14 @@
 """Which mixture of directions moves backtracking most, for how far it moves everything else?
 
-Learns weights over up to 64 directions by gradient through written texts: log-odds of the behaviour's tokens where it
-begins, less a price on the divergence at all other sentences, along a path of sparsities. On held-out prompts the
-mixture meets the best single direction, sum, mean, first principal component, linear read-out, random mixture and a
-free vector, at equal p95 divergence and at equal norm. Prediction: it beats the singles, and not the linear read-out.
+Learns weights over up to 64 directions by gradient through written texts, within a budget of divergence at all other
+sentences, along a path of sparsities; and, asked to, by CMA-ES on whole texts. On prompts and seeds that it has not
+seen the mixture meets the best single direction, sum, mean, first principal component, linear read-out, random
+mixture and a free vector, at equal p95 divergence and at equal norm. Prediction: it beats the singles, and not the
+linear read-out.
 
-    multidir run train/mixtures --traces runs/data/traces/... --labels runs/data/annotate/... --directions ...
+    multidir run train/mixtures --traces ... --labels ... --directions ... --prompts ... --generations 6
 
-Writes directions.safetensors, contest.csv, weights.csv, verdicts.json, a figure. A minute or two on the tiny pair.
+Writes directions.safetensors, contest.csv, front.csv, weights.csv, verdicts.json, figures. Minutes on the tiny pair.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from multidir.config import Compute
+from multidir.experiments.mixture_settings import Learning, Whole
 from multidir.recipes.stage import open_stage
 from multidir.records.pair import TINY, Pair
 
@@ -25,29 +27,23 @@ class Science:
     """What changes numbers."""
 
     names: tuple[str, ...] = ()
-    """Directions to mix, all at one site; none given: all of the set."""
+    """Directions to mix; none given: the first `k`."""
+    k: int = 0
+    """How many of them, controls left out; 0: all."""
+    layers: tuple[str, ...] = ()
+    """Layers at each of which every direction has a weight of its own; none given: each at its own site."""
     words: tuple[str, ...] = ("wait", "hmm")
     """With which a sentence of the behaviour begins."""
     suppress: bool = False
     """Make the behaviour rarer instead of more frequent."""
-    budget: float = 0.5
-    """95th percentile, over other sentences, of the divergence that every contender is brought to, in nats."""
-    kl_price: float = 2.0
-    """Log-odds that a nat of mean divergence elsewhere costs while learning."""
-    sparsities: tuple[float, ...] = (0.0, 0.3, 1.0)
-    """Prices of |w|_1, the first of them for the mixture that the verdict is about."""
-    texts: int = 60
-    """Texts that are read, evenly spaced over those that there are."""
-    steps: int = 40
-    """Gradient steps of each mixture."""
-    rate: float = 0.05
-    """Of learning, in multiples of the mean residual norm."""
-    held_out: float = 0.4
-    """Share of the prompts that is measured on and not learned from."""
+    learning: Learning = field(default_factory=Learning)
+    """How weights are learned by gradient."""
+    whole: Whole = field(default_factory=Whole)
+    """How whole texts are searched and confirmed on, where there are problems."""
     draws: int = 2000
     """Bootstrap resamples of prompts."""
     seed: int = 0
-    """Seed of the split, the random contenders and the resampling."""
+    """Seed of the split, the random contenders, the search and the resampling."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +56,8 @@ class Config:
     """Run folder of data/annotate on them."""
     directions: Path
     """Run folder of the directions, with the norms of the residual stream."""
+    prompts: Path | None = None
+    """Run folder of data/prompts: with it, contenders write whole texts on problems that nothing was chosen on."""
     pair: Pair = TINY
     science: Science = field(default_factory=Science)
     compute: Compute = field(default_factory=Compute)
@@ -76,7 +74,7 @@ def main(cfg: Config) -> Path:
     from multidir.store.directions import save_directions
 
     with run:
-        found = mixture_results(cfg)
+        found = mixture_results(cfg, run.file)
         save_directions(run.file("directions.safetensors"), found.directions)
         save_results(run, found.results)
         save_figures(run, "train/mixtures")

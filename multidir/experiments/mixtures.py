@@ -1,10 +1,11 @@
 """Learned mixtures of directions: which weighting moves the behaviour's tokens most for how far it moves the rest?
 
-    maximise  sign * mean log-odds(sites) - price * mean KL(elsewhere) - sparsity * |w|_1,     vector = sum_j w_j u_j
+    maximise  sign * mean log-odds(sites) - price * mean KL(elsewhere) - sparsity * sum_g |w_g|,   v = sum_j w_j u_j
+    as long as the 95th percentile of KL(elsewhere) is within a budget
 
-over weights w of unit directions u_j at one site of the residual stream, with the model frozen, by gradient through
-texts that are already written. Sites are the positions that make the first token of a sentence of the behaviour,
-elsewhere are those of all other sentences.
+over weights w of unit directions u_j, with the model frozen, by gradient through texts that are already written. Sites
+are the positions that make the first token of a sentence of the behaviour, elsewhere are those of all other sentences.
+A group g is one weight, or the weights that one direction has at several sites: then the price is a group lasso.
 """
 
 from __future__ import annotations
@@ -17,18 +18,16 @@ import torch
 from torch import Tensor
 
 from multidir.errors import DesignError
+from multidir.experiments.mixture_bank import Bank, Space
 from multidir.experiments.score import BACKTRACKING
-from multidir.linalg.basis import random_units
 from multidir.models.forced import Context, next_logits
 from multidir.models.language_model import LanguageModel
 from multidir.models.logprobs import kl_divergence, log_odds
-from multidir.records.direction import Direction, DirectionSet
-from multidir.records.site import Site
 from multidir.records.text import Sentence, Trace
 from multidir.types import BoolArray, FloatArray
 
-MOST = 64
-"""Directions that are mixed at most."""
+PROBE = 0.02
+"""Length, in mean residual norms, of the push by which the curvature of the divergence is measured."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +76,8 @@ class Objective:
     """With which a sentence of the behaviour begins."""
     price: float
     """Log-odds that a nat of divergence elsewhere costs."""
+    budget: float
+    """Most that the 95th percentile of the divergence elsewhere may be, in nats."""
     suppress: bool = False
     """Make the behaviour rarer instead."""
 
@@ -86,109 +87,117 @@ class Objective:
         return -1.0 if self.suppress else 1.0
 
 
-class Learner:
-    """A frozen model with texts: the objective and its gradient by a vector that is added everywhere at one site."""
+@dataclass(frozen=True, eq=False)
+class Step:
+    """The objective at one vector."""
 
-    def __init__(self, lm: LanguageModel, texts: Texts, site: Site, objective: Objective, batch_tokens: int) -> None:
-        self.lm, self.site, self.objective = lm, site, objective
+    value: float
+    gradient: Tensor
+    """(s d,) by the vector."""
+    p95: float
+    """Of the divergence elsewhere, in nats."""
+
+
+class Learner:
+    """A frozen model with texts: the objective and its gradient by a vector of the space."""
+
+    def __init__(self, lm: LanguageModel, texts: Texts, space: Space, objective: Objective, batch_tokens: int) -> None:
+        self.lm, self.space, self.objective = lm, space, objective
         self._batches = list(texts.batches(batch_tokens))
         n, total = sum(int(s.sum()) for _, s in self._batches), sum(s.size for _, s in self._batches)
         self._shares = 1 / n, 1 / (total - n)
         with torch.no_grad():
             self._plain = [next_logits(lm, contexts).float().log_softmax(-1) for contexts, _ in self._batches]
 
-    def value(self, vector: Tensor) -> tuple[float, Tensor]:
-        """The objective at a vector (d,), and its gradient."""
-        x = vector.detach().to(self.lm.device).requires_grad_()
-        total, gradient = 0.0, torch.zeros_like(x)
-        for (contexts, sites), plain in zip(self._batches, self._plain, strict=True):
-            hooks = [(self.site, lambda hidden: hidden + x.to(hidden.dtype))]
-            with torch.enable_grad():
-                logits = next_logits(self.lm, contexts, hooks=hooks)
-                here = torch.as_tensor(sites, device=logits.device)
-                odds = log_odds(logits[here], self.objective.tokens).sum() * self._shares[0]
-                kl = kl_divergence(logits[~here].float().log_softmax(-1), plain[~here]).sum() * self._shares[1]
-                part = self.objective.sign * odds - self.objective.price * kl
-                gradient += torch.autograd.grad(part, x)[0]
-            total += float(part.detach())
-        return total, gradient
-
-    def mix(self, units: FloatArray, scale: float, sparsity: float, steps: int, rate: float) -> FloatArray:
-        """Weights (k,) of unit vectors (k, d), in units of `scale`, by proximal Adam from nothing.
+    def value(self, vector: Tensor, gain: float | None = None, price: float | None = None) -> Step:
+        """The objective at a vector (s d,), and its gradient.
 
         Args:
-            units: What is mixed; the identity of the residual stream for a free vector.
-            scale: Length that a weight of 1 has in the residual stream.
-            sparsity: Price of |w|_1; above 0 some weights are exactly 0.
-            steps: Gradient steps.
-            rate: Of learning, in weights.
+            vector: In mean residual norms.
+            gain: Weight of the log-odds; the objective's sign unless given.
+            price: Of the divergence; the objective's unless given.
         """
-        rows = torch.as_tensor(units, dtype=torch.float32, device=self.lm.device) * scale
-        w, m, v = (torch.zeros(len(rows), device=rows.device) for _ in range(3))
-        best, found = -float("inf"), w
-        for step in range(1, steps + 1):
-            value, gradient = self.value(w @ rows)
-            value -= sparsity * float(w.abs().sum())
+        gain = self.objective.sign if gain is None else gain
+        price = self.objective.price if price is None else price
+        x = vector.detach().float().to(self.lm.device).requires_grad_()
+        total, gradient, moved = 0.0, torch.zeros_like(x), []
+        for (contexts, sites), plain in zip(self._batches, self._plain, strict=True):
+            with torch.enable_grad():
+                logits = next_logits(self.lm, contexts, hooks=self.space.hooks(x, contexts))
+                here = torch.as_tensor(sites, device=logits.device)
+                odds = log_odds(logits[here], self.objective.tokens).sum() * self._shares[0]
+                kl = kl_divergence(logits[~here].float().log_softmax(-1), plain[~here])
+                part = gain * odds - price * kl.sum() * self._shares[1]
+                gradient += torch.autograd.grad(part, x)[0]
+            total += float(part.detach())
+            moved.append(kl.detach())
+        return Step(total, gradient, float(torch.cat(moved).quantile(0.95)))
+
+    def mix(
+        self, bank: Bank, steps: int, rate: float, sparsity: float = 0.0, start: FloatArray | None = None
+    ) -> FloatArray:
+        """Weights (k,) within the budget, by proximal gradient steps that are kept only where they are better.
+
+        A step that leaves the budget is tried again closer to nothing; one that does worse, at half the rate.
+
+        Args:
+            bank: What is mixed; that of a whole space for a free vector.
+            steps: Passes over the texts.
+            rate: Of the first step, in the weight that it changes most.
+            sparsity: Price of sum |w_g|; above 0 some groups are exactly 0.
+            start: Weights to begin with; none unless given.
+        """
+        rows = torch.as_tensor(bank.rows, dtype=torch.float32, device=self.lm.device)
+        groups = torch.as_tensor(bank.groups, device=rows.device)
+        found = torch.zeros(len(rows), device=rows.device)
+        w = found if start is None else torch.as_tensor(start, dtype=torch.float32, device=rows.device)
+        best, slope = -float("inf"), torch.zeros_like(found)
+        for _ in range(steps):
+            now = self.value(w @ rows)
+            value = now.value - sparsity * float(_lengths(w, groups).sum())
+            if now.p95 > self.objective.budget:
+                w = w * 0.98 * (self.objective.budget / now.p95) ** 0.5
+                continue
             if value > best:
-                best, found = value, w.clone()
-            slope = rows @ gradient
-            m, v = 0.9 * m + 0.1 * slope, 0.99 * v + 0.01 * slope**2
-            size = rate / ((v / (1 - 0.99**step)).sqrt().max() + 1e-12)  # one rate for all: L1 stays exact
-            w = w + size * m / (1 - 0.9**step)
-            w = w.sign() * (w.abs() - size * sparsity).clamp(min=0)
+                best, found, slope, rate = value, w, rows @ now.gradient, rate * 1.5
+            else:
+                rate /= 3
+            size = rate / (float(slope.abs().max()) + 1e-12)
+            w = _shrunk(found + size * slope, groups, size * sparsity)
         return found.double().cpu().numpy()
 
-    def readout(self, d: int) -> FloatArray:
-        """(d,) gradient of the objective at the unsteered model: the best linear read-out."""
-        return self.value(torch.zeros(d))[1].double().cpu().numpy()
+    def readout(self) -> FloatArray:
+        """(s d,) gradient of the signed log-odds at the unsteered model: the best linear read-out of all."""
+        return self.value(self._zero(), price=0.0).gradient.double().cpu().numpy()
+
+    def curvature(self, bank: Bank) -> FloatArray:
+        """(k, k) curvature of the mean divergence elsewhere in the weights, by differences of its gradient.
+
+        KL(w) = w^T H w / 2 for small w
+        """
+        rows = torch.as_tensor(bank.rows, dtype=torch.float32, device=self.lm.device)
+        slopes = [rows @ -self.value(PROBE * row, 0.0, 1.0).gradient / PROBE for row in rows]
+        h: FloatArray = torch.stack(slopes).double().cpu().numpy()
+        return (h + h.T) / 2
+
+    def dearest(self, bank: Bank) -> float:
+        """The price of a used direction from which on none is used."""
+        slope = bank.rows @ self.readout()
+        return float(_lengths(torch.as_tensor(slope), torch.as_tensor(bank.groups)).max())
+
+    def _zero(self) -> Tensor:
+        return torch.zeros(self.space.size)
 
 
-def contenders(
-    learner: Learner,
-    directions: DirectionSet,
-    scale: float,
-    sparsities: Sequence[float],
-    steps: int,
-    rate: float,
-    seed: int,
-) -> dict[str, FloatArray]:
-    """Every vector that is compared, by name, each (d,): learned mixtures first, then what they must beat.
-
-    Raises:
-        DesignError: directions of several sites, too many, or nothing was learned.
-    """
-    units: FloatArray = directions.matrix()
-    lengths = np.array([item.length for item in directions])
-    if len(directions) > MOST or len({item.site for item in directions}) > 1:
-        raise DesignError(f"a mixture is of at most {MOST} directions at one site, got {len(directions)}")
-    weights = {f"mixture, L1 {s:g}" if s else "mixture": learner.mix(units, scale, s, steps, rate) for s in sparsities}
-    found: dict[str, FloatArray] = {name: np.asarray(w @ units) for name, w in weights.items() if w.any()}
-    if not found:
-        raise DesignError(
-            "no mixture does better than none at this price and sparsity; lower --kl-price or --sparsities"
-        )
-    sign = learner.objective.sign
-    inside = np.linalg.lstsq(units.T, learner.readout(directions.d), rcond=None)[0] @ units
-    rng = np.random.default_rng(seed)
-    found |= {f"single {item.name}": sign * item.unit for item in directions}
-    found |= {
-        "sum": np.asarray(sign * lengths @ units),
-        "mean": np.asarray(sign * units.sum(axis=0)),
-        "first component": sign * _first_component(units),
-        "linear read-out": np.asarray(inside),
-        "random mixture": np.asarray(rng.standard_normal(len(units)) @ units),
-        "random vector": random_units(1, directions.d, rng)[0],
-        "free vector": learner.mix(np.eye(directions.d), scale, 0.0, steps, rate),
-    }
-    return {name: vector for name, vector in found.items() if np.linalg.norm(vector) > 0}
+def _lengths(w: Tensor, groups: Tensor) -> Tensor:
+    """(g,) lengths of the groups of weights."""
+    sums = torch.zeros(int(groups.max()) + 1, dtype=w.dtype, device=w.device)
+    return sums.index_add(0, groups, w**2).sqrt()
 
 
-def _first_component(units: FloatArray) -> FloatArray:
-    """The unit vector that all directions have most of, pointing as their mean does."""
-    first = np.linalg.svd(units)[2][0]
-    return np.asarray(first if first @ units.sum(axis=0) >= 0 else -first)
-
-
-def as_directions(vectors: dict[str, FloatArray], site: Site) -> list[Direction]:
-    """Contenders as directions."""
-    return [Direction.from_vector(name, vector, site, "mixture") for name, vector in vectors.items()]
+def _shrunk(w: Tensor, groups: Tensor, by: float) -> Tensor:
+    """Every group shorter by so much, those that are not as long gone."""
+    if not by:
+        return w
+    lengths = _lengths(w, groups)
+    return w * ((lengths - by).clamp(min=0) / lengths.clamp(min=1e-12))[groups]

@@ -21,7 +21,7 @@ from multidir.report.geometry_figures import cosine_matrix, model_agreement, spa
 from multidir.report.ladder_figures import equivalent_doses
 from multidir.report.layer_figures import layer_curves
 from multidir.report.lens_figures import logit_lens
-from multidir.report.mixture_figures import mixture_contest
+from multidir.report.mixture_figures import mixture_contest, mixture_front, mixture_frontier, mixture_texts
 from multidir.report.offset_figures import offset_grid
 from multidir.report.paper_figures import beside_paper
 from multidir.report.plot import Plot, save
@@ -57,6 +57,9 @@ __all__ = [
     "layer_curves",
     "logit_lens",
     "mixture_contest",
+    "mixture_front",
+    "mixture_frontier",
+    "mixture_texts",
     "model_agreement",
     "model_share",
     "moebius_terms",

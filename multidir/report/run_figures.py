@@ -87,7 +87,12 @@ FIGURES: dict[str, tuple[tuple[str, Draw], ...]] = {
         ("moebius.csv", figures.moebius_terms),
         ("predictions.csv", figures.held_out_cells),
     ),
-    "train/mixtures": (("contest.csv", figures.mixture_contest),),
+    "train/mixtures": (
+        ("contest.csv", figures.mixture_contest),
+        ("texts.csv", figures.mixture_texts),
+        ("front.csv", figures.mixture_front),
+        ("frontier.csv", figures.mixture_frontier),
+    ),
     "analysis/power": (("power.csv", figures.power_curves),),
     "analysis/steering": (
         ("cells.csv", figures.dose_curves),

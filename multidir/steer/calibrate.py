@@ -1,4 +1,4 @@
-"""From a budget of KL divergence to a dose in residual-stream units, by bisection over texts that are already written.
+"""From a budget of KL divergence to a dose in residual-stream units, searched on texts that are already written.
 
     the dose at which the 95th percentile over all asked positions of KL(steered || unsteered) is the budget
 
@@ -19,9 +19,11 @@ from multidir.records.intervention import Dose, Intervention
 from multidir.steer.forced import teacher_forced
 
 START = 1.0
-"""First dose that is tried, in residual-stream units; from there doubled or halved until the budget is passed."""
+"""First factor that is tried: residual-stream units for a dose that `calibrate` is given."""
 DOUBLINGS = 24
-"""A budget that no dose from START / 2**24 to START * 2**24 meets is out of reach."""
+"""A budget that no factor from START / 2**24 to START * 2**24 meets is out of reach."""
+GUESSES = 8
+"""Factors that are guessed; whoever is not there by then is bisected, which ends also at jumps and below ceilings."""
 
 
 def calibrate(
@@ -45,50 +47,86 @@ def calibrate(
     Raises:
         ConfigError: no text, or a budget that no dose meets, naming what was reached.
     """
-    searches = {i: _Search(item) for i, item in enumerate(interventions) if item.dose.unit == "kl" and item.dose.value}
+    asked = [item for item in interventions if item.dose.unit == "kl" and item.dose.value]
+    units = [replace(item, dose=Dose(float(np.copysign(1, item.dose.value)), "residual")) for item in asked]
+    budgets = [abs(item.dose.value) for item in asked]
+    factors = iter(meet_budgets(lm, [(unit,) for unit in units], budgets, contexts, quantile, tolerance, seed))
+    met = iter([times(unit, next(factors)) for unit in units])
+    return [
+        item if item.dose.unit != "kl" else next(met) if item.dose.value else replace(item, dose=Dose(0, "residual"))
+        for item in interventions
+    ]
+
+
+def meet_budgets(
+    lm: LanguageModel,
+    mixtures: Sequence[Sequence[Intervention]],
+    budgets: Sequence[float],
+    contexts: Sequence[Context],
+    quantile: float = 0.95,
+    tolerance: float = 0.02,
+    seed: int = 0,
+) -> list[float]:
+    """By which factor all doses of each mixture have to be multiplied for the divergence to be its budget.
+
+    Args:
+        mixtures: interventions that are made together; their doses stay in proportion.
+        budgets: in nats, one per mixture.
+        contexts: as in `calibrate`, and so on.
+    Raises:
+        ConfigError: as `calibrate`.
+    """
+    searches = [_Search(tuple(items), budget) for items, budget in zip(mixtures, budgets, strict=True)]
     if searches and not contexts:
         raise ConfigError("a budget of KL divergence is calibrated on texts; give at least one")
-    while unsettled := [search for search in searches.values() if search.dose is None]:
-        tried = [_at(search.item, search.next) for search in unsettled]
+    while unsettled := [search for search in searches if search.factor is None]:
+        tried = [[times(item, search.next) for item in search.items] for search in unsettled]
         found = teacher_forced(lm, contexts, tried, seed=seed)
         reached = np.quantile(np.concatenate([each.kl for each in found], axis=1), quantile, axis=1)
         for search, kl in zip(unsettled, reached, strict=True):
             search.see(float(kl), tolerance)
-    doses = {i: search.dose for i, search in searches.items()}
-    return [item if item.dose.unit != "kl" else _at(item, doses.get(i) or 0.0) for i, item in enumerate(interventions)]
+    return [float(search.factor or 0.0) for search in searches]
 
 
-def _at(item: Intervention, dose: float) -> Intervention:
-    return replace(item, dose=Dose(dose, "residual"))
+def times(item: Intervention, factor: float) -> Intervention:
+    """The same intervention at a multiple of its dose."""
+    return replace(item, dose=Dose(item.dose.value * factor, item.dose.unit))
 
 
 @dataclass
 class _Search:
-    """The dose of one intervention, between one that moves too little and one that moves too much."""
+    """The factor of one mixture, between one that moves too little and one that moves too much."""
 
-    item: Intervention
+    items: tuple[Intervention, ...]
+    budget: float
     low: float = 0.0
     high: float = float("inf")
-    next: float = 0.0
-    dose: float | None = None
-
-    def __post_init__(self) -> None:
-        self.next = float(np.copysign(START, self.item.dose.value))
+    next: float = START
+    factor: float | None = None
+    tried: int = 0
 
     def see(self, kl: float, tolerance: float) -> None:
-        """Take what the dose that was tried reached, and choose the next one."""
-        budget, size, sign = abs(self.item.dose.value), abs(self.next), np.sign(self.next)
-        self.low, self.high = (size, self.high) if kl < budget else (self.low, size)
-        close = abs(kl - budget) <= tolerance * budget
+        """Take what the factor that was tried reached, and choose the next one."""
+        tried, self.tried = self.next, self.tried + 1
+        self.low, self.high = (tried, self.high) if kl < self.budget else (self.low, tried)
+        close = abs(kl - self.budget) <= tolerance * self.budget
         narrow = self.low > 0 and self.high < self.low * (1 + tolerance**2)  # a jump: no dose reaches it exactly
         if close or narrow:
-            self.dose = self.next
+            self.factor = tried
             return
-        if not START / 2**DOUBLINGS < size < START * 2**DOUBLINGS:
+        if not START / 2**DOUBLINGS < tried < START * 2**DOUBLINGS:
+            item = self.items[0]
             raise ConfigError(
-                f"no dose of {self.item.name!r} moves the next token by {budget:g} nats: at {self.next:g} in "
-                f"residual units it is {kl:.3g}; ask for another budget, or on other texts"
+                f"no dose of {item.name!r} moves the next token by {self.budget:g} nats: at "
+                f"{times(item, tried).dose} it is {kl:.3g}; ask for another budget, or on other texts"
             )
-        bracketed = self.low > 0 and self.high < float("inf")
-        larger = size * 2 if self.high == float("inf") else size / 2
-        self.next = float(sign * (np.sqrt(self.low * self.high) if bracketed else larger))
+        self.next = self._guess(kl)
+
+    def _guess(self, kl: float) -> float:
+        """Where the budget would be met if the divergence grew with the square of the dose, as it does at first."""
+        guess = self.next * min(max((self.budget / kl) ** 0.5 if kl > 0 else 2.0, 1 / 8), 8.0)
+        if self.tried <= GUESSES and self.low < guess < self.high:
+            return guess
+        if self.high == float("inf"):
+            return self.next * 2
+        return float(np.sqrt(self.low * self.high)) if self.low > 0 else self.next / 2

@@ -10,7 +10,7 @@ import pytest
 
 from multidir.report import figures
 from multidir.report.page import render_page
-from tests.report import demo, demo_ablation, demo_geometry, demo_pairs, demo_probes, demo_study
+from tests.report import demo, demo_ablation, demo_geometry, demo_mixtures, demo_pairs, demo_probes, demo_study
 
 Drawing = tuple[Callable[..., figures.Plot], Callable[[], pd.DataFrame]]
 
@@ -36,7 +36,10 @@ DRAWINGS: dict[str, Drawing] = {
     "channel_sizes": (figures.channel_sizes, demo.channels),
     "joint_plane": (figures.joint_plane, demo_pairs.plane_table),
     "pushes_by_standing": (figures.pushes_by_standing, demo_pairs.strata_table),
-    "mixture_contest": (figures.mixture_contest, demo_pairs.contest_table),
+    "mixture_contest": (figures.mixture_contest, demo_mixtures.contest_table),
+    "mixture_texts": (figures.mixture_texts, demo_mixtures.texts_table),
+    "mixture_front": (figures.mixture_front, demo_mixtures.front_table),
+    "mixture_frontier": (figures.mixture_frontier, demo_mixtures.frontier_table),
     "equivalent_doses": (figures.equivalent_doses, demo_pairs.ladder_table),
     "interaction_matrix": (figures.interaction_matrix, demo_pairs.matrix_table),
     "isoboles": (figures.isoboles, demo_pairs.isobole_table),

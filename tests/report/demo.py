@@ -22,7 +22,7 @@ from multidir.report.store_figures import channel_table, norm_table
 from multidir.report.tables import Interval
 from multidir.stats.estimate import Estimate
 from multidir.store.survey import Survey
-from tests.report import demo_pairs
+from tests.report import demo_mixtures, demo_pairs
 
 SEED = 20250712
 DOSES = (0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0)
@@ -266,7 +266,10 @@ def all_plots() -> tuple[figures.Plot, ...]:
         figures.channel_sizes(channels()),
         figures.joint_plane(demo_pairs.plane_table()),
         figures.pushes_by_standing(demo_pairs.strata_table()),
-        figures.mixture_contest(demo_pairs.contest_table()),
+        figures.mixture_contest(demo_mixtures.contest_table()),
+        figures.mixture_texts(demo_mixtures.texts_table()),
+        figures.mixture_front(demo_mixtures.front_table()),
+        figures.mixture_frontier(demo_mixtures.frontier_table()),
         figures.equivalent_doses(demo_pairs.ladder_table()),
         figures.interaction_matrix(demo_pairs.matrix_table()),
         figures.isoboles(demo_pairs.isobole_table()),
@@ -373,8 +376,8 @@ def demo_page(extra_text: str = "") -> Page:
             "Combinations",
             "Do two directions add or interact?",
             tuple(show[name] for name in ("joint_plane", "equivalent_doses", "interaction_matrix", "isoboles"))
-            + tuple(show[name] for name in ("pushes_by_standing", "moebius_terms", "held_out_cells", "mixture_contest"))
-            + (show["power_curves"],),
+            + tuple(show[name] for name in ("pushes_by_standing", "moebius_terms", "held_out_cells", "power_curves"))
+            + tuple(show[f"mixture_{name}"] for name in ("contest", "texts", "front", "frontier")),
         ),
         Section(
             "Dictionaries",

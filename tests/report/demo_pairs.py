@@ -50,17 +50,6 @@ def strata_table() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*names, "delta", "delta_low", "delta_high"])
 
 
-def contest_table() -> pd.DataFrame:
-    """A mixture, a single and the linear read-out, at both ways of matching."""
-    gains = {"mixture": (2.6, 2.1), "linear read-out": (2.0, 2.05), "single hesitation": (1.4, 1.3)}
-    rows = [
-        (name, matched, seen, held - less, held - less - 0.2, held - less + 0.2)
-        for matched, less in (("KL", 0.0), ("norm", 0.4))
-        for name, (seen, held) in gains.items()
-    ]
-    return pd.DataFrame(rows, columns=["contender", "matched", "gain_seen", "gain", "gain_low", "gain_high"])
-
-
 def ladder_table() -> pd.DataFrame:
     """The ladders of the three pairs, each with the pair's own level."""
     rows = []

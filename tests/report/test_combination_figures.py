@@ -137,17 +137,3 @@ def test_pushes_are_drawn_by_what_stands_and_the_interaction_stands_above_them()
     assert not any(str(bar.get_label()).startswith("both ") for bar in left.figure.axes[0].containers)
     with pytest.raises(FormatError, match="standing"):
         figures.pushes_by_standing(table.assign(standing="somewhere"))
-
-
-def test_a_mixture_is_drawn_where_it_was_chosen_and_held_out() -> None:
-    plot = drawn("mixture_contest")
-    by_kl = plot.figure.axes[0]
-    dots = [line for line in by_kl.get_lines() if len(line.get_xdata()) == 1]
-    hollow = [float(dot.get_xdata()[0]) for dot in dots if dot.get_markerfacecolor() != dot.get_color()]
-    assert sorted(hollow) == [1.4, 2.0, 2.6]
-    assert [label.get_text() for label in by_kl.get_yticklabels()] == [
-        "mixture",
-        "linear read-out",
-        "single hesitation",
-    ]
-    assert "mixture 2.10 [1.90, 2.30] (+2.60)" in plot.reading
