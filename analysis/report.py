@@ -23,7 +23,7 @@ class Science:
 
     title: str = "multidir"
     """Title of the page."""
-    question: str = "Which directions make this model pair backtrack?"
+    question: str = "Which directions make this model pair backtrack, and do they add or interact?"
     """What the page answers, on its top."""
     about: str = ""
     """What the pair is, and what it is not, in a sentence or two."""
@@ -88,6 +88,7 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "analysis/report")
     if run.complete:
         return run.path
+    from multidir.recipes.command import command_of
     from multidir.recipes.find import questions
     from multidir.report.page import write_page
     from multidir.report.study_page import study_page, summary
@@ -96,7 +97,7 @@ def main(cfg: Config) -> Path:
         s = cfg.science
         given = (getattr(cfg, each.name) for each in fields(cfg))
         runs = [path for path in given if isinstance(path, Path)]
-        page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions(), run.path)
+        page = study_page(s.title, s.question, s.about, list(dict.fromkeys(runs)), questions(), command_of, run.path)
         write_page(page, run.file("report.html"))
         run.note(headline=f"{summary(page)} The report: {run.file('report.html')}")
     return run.path

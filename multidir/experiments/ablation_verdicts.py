@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from multidir.experiments.ablation_arms import NULLS
+from multidir.experiments.deciding import would_decide
 from multidir.experiments.probe_score import interval
 from multidir.records.verdict import Status, Verdict
 from multidir.stats.crossed import RandomTreatments, Ratio
@@ -64,13 +65,16 @@ def needed_verdicts(table: pd.DataFrame, measure: Measure) -> list[Verdict]:
         level = f" to {row[measure.share]:.1%}" if measure.share else ""
         moved = f"With it, {measure.moved} {told(row, measure)} {measure.unit}{level}"
         change = _estimate(row, measure.column)
+        over = {f"over {kind}": _over(row, measure.column, kind) for kind in nulls}
+        status = _status(row, change, nulls, measure)
         verdicts.append(
             Verdict(
                 claim=f"{measure.claim} when one does this: {row['arm']}.",
-                status=_status(row, change, nulls, measure),
+                status=status,
                 because=f"{moved}; {said or 'no random ablations were run'}.",
                 rule=RULE,
-                estimates={"change": change, **{f"over {k}": _over(row, measure.column, k) for k in nulls}},
+                estimates={"change": change, **over},
+                would_decide=would_decide(status, *((each, 0) for each in (change, *over.values()))),
             )
         )
     return verdicts

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from multidir.experiments.cells import fold_change
+from multidir.experiments.deciding import would_decide
 from multidir.records.outcome import Outcome
 from multidir.records.verdict import Status, Verdict
 from multidir.stats.estimate import Estimate
@@ -50,6 +51,7 @@ def beats_baselines(
         rule="supported: every interval above 1; refuted: one below 1; otherwise undetermined; baselines without a "
         "coherent dose do not count",
         estimates=found,
+        would_decide=would_decide(status, *((item, 1) for item in found.values()), ratio=True),
     )
 
 
@@ -80,11 +82,11 @@ def beats_null(own: Any, nulls: Mapping[str, FloatArray]) -> Verdict:
     return Verdict(
         claim="The direction makes the reasoning model backtrack more than directions of equal norm that mean nothing.",
         status=status,
-        because=f"Of its sentences {share.value:.1%} [{share.low:.1%}, {share.high:.1%}] backtrack; "
-        f"{'; '.join(parts) or 'no null was measured'}.",
+        because=f"Of its sentences {share.percent} backtrack; {'; '.join(parts) or 'no null was measured'}.",
         rule="supported: interval above the highest of them; refuted: value not above the median of a kind; otherwise "
         "undetermined",
         estimates={"share": share},
+        would_decide=would_decide(status, *((share, top) for top in tops)),
     )
 
 
@@ -128,4 +130,5 @@ def steers_at_depth(
         rule="supported: interval of the ratio above 1; refuted: below 1; otherwise undetermined; both cells are "
         "chosen on these very problems",
         estimates=estimates,
+        would_decide=would_decide(status, *((ratio, 1) for ratio in estimates.values()), ratio=True),
     )

@@ -9,6 +9,7 @@ from scipy import stats
 
 from multidir.experiments.combination import Combined, PairResult
 from multidir.experiments.combination_rules import CombinationRules
+from multidir.experiments.deciding import rounded_up
 from multidir.experiments.pair_reading import Doses, Evidence, LogOdds, dose_axis, log_odds_axis, silent
 from multidir.records.combination import Combination, State
 from multidir.records.verdict import Status, Verdict
@@ -55,7 +56,7 @@ def pair_verdict(
         parts.append(silent_sentence(evidence, names, rules) or undecided_sentence(evidence, rules))
     parts.append(beside or "It is not held apart what stands in the text already.")
     return Verdict(
-        claim=f"{names[0]} and {names[1]}, {places}: {label.value}. {label.sentence}",
+        claim=f"Directions {names[0]} and {names[1]}, {places}: {label.value}. {label.sentence}",
         status=status.get(label, Status.SUPPORTED),
         because=" ".join(part for part in parts if part) + " " + controls_sentence(result),
         rule=rule_sentence(rules),
@@ -160,8 +161,7 @@ def prompts_needed(evidence: Evidence, rules: CombinationRules) -> int | None:
     if any(f is None or not math.isfinite(f) for f in factors):
         return None
     wanted = max(f for f in factors if f is not None) * max(evidence.delta.n, 2)
-    digits = 10 ** max(int(math.log10(max(wanted, 1))) - 1, 0)
-    return int(math.ceil(wanted / digits) * digits)
+    return rounded_up(wanted)
 
 
 def _delta_factor(evidence: Evidence, rules: CombinationRules) -> float | None:

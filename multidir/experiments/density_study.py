@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import pandas as pd
 from transformers import PreTrainedTokenizerBase
@@ -16,6 +16,7 @@ from multidir.experiments.results import Results
 from multidir.experiments.settings import Means
 from multidir.methods.window_rules import parse_window
 from multidir.records.site import Site
+from multidir.stats.estimate import percent
 from multidir.store.activations import ActivationStore
 
 
@@ -73,9 +74,12 @@ def density_results(store: ActivationStore, tokenizer: PreTrainedTokenizerBase, 
 
 def density_headline(alarms: pd.DataFrame) -> str:
     """How dense the projection is at the median of the tokens before the label."""
-    parts = [
+    return "; ".join(_dense_sentence(row) for row in alarms[alarms["quantile"] == 0.5].itertuples(index=False))
+
+
+def _dense_sentence(row: Any) -> str:
+    announcing = percent(row.precision, row.precision_low, row.precision_high)
+    return (
         f"on the {row.role}-derived direction {row.share:.1%} of all tokens lie above the median token before the "
-        f"label, and {row.precision:.1%} [{row.precision_low:.1%}, {row.precision_high:.1%}] of them announce one"
-        for row in alarms[alarms["quantile"] == 0.5].itertuples(index=False)
-    ]
-    return "; ".join(parts)
+        f"label, and {announcing} of them announce one"
+    )

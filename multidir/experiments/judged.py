@@ -18,6 +18,7 @@ from multidir.experiments.results import Results
 from multidir.experiments.score import BACKTRACKING
 from multidir.records.outcome import Outcome
 from multidir.stats.agreement import score_estimates
+from multidir.stats.estimate import percent
 from multidir.store.rows import read_rows
 
 REST = "other"
@@ -131,7 +132,7 @@ def _scores(
 
 def _headline(cells: pd.DataFrame) -> str:
     parts = [
-        f"{row['backtrack_share']:.1%} [{row['low']:.1%}, {row['high']:.1%}] of {target} sentences unsteered"
+        f"{percent(row['backtrack_share'], row['low'], row['high'])} of {target} sentences unsteered"
         for target, some in cells[cells["dose"] == 0].groupby("target")
         for _, row in some.iterrows()
     ]

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from multidir.experiments.deciding import would_decide
 from multidir.records.verdict import Status, Verdict
 from multidir.stats.estimate import Estimate
 
@@ -65,10 +66,11 @@ def _dense(row: Any) -> Verdict:
         claim=f"High projections on the {row.role}-derived direction are dense: most of them announce no backtracking.",
         status=status,
         because=f"Of all tokens, {row.share:.1%} project higher than the median token before backtracking; "
-        f"{precision.value:.1%} [{precision.low:.1%}, {precision.high:.1%}] of these announce it, as "
+        f"{precision.percent} of these announce it, as "
         f"{row.base_rate:.1%} of all tokens do.",
         rule="supported: interval of that share below one half; refuted: above it; otherwise undetermined",
         estimates={"precision": precision},
+        would_decide=would_decide(status, (precision, 0.5)),
     )
 
 
@@ -101,4 +103,5 @@ def _agree(row: Any, label: str, min_cosine: float) -> Verdict:
         "The paper's text says 0.74, its published vectors 0.716, noise included.",
         rule=f"supported: interval above {min_cosine:g}; refuted: below it; otherwise undetermined",
         estimates={"cosine": cosine},
+        would_decide=would_decide(status, (cosine, min_cosine)),
     )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from multidir.experiments.deciding import would_decide
 from multidir.records.verdict import Status, Verdict
 from multidir.stats.estimate import Estimate
 from multidir.types import FloatArray
@@ -50,6 +51,7 @@ def causes_backtracking(fold: Estimate, null_folds: FloatArray, rules: PaperRule
         rule=f"supported: interval above {rules.min_fold:g} and value above the {rules.null_quantile:.0%} quantile of "
         f"random directions; refuted: interval below either; otherwise undetermined",
         estimates={"fold": fold},
+        would_decide=would_decide(status, (fold, rules.min_fold), (fold, edge), ratio=True),
     )
 
 
@@ -64,11 +66,11 @@ def leaves_base_alone(share: Estimate, rules: PaperRules) -> Verdict:
     return Verdict(
         claim="The same direction at the same dose does not make the base model backtrack.",
         status=status,
-        because=f"The steered base model backtracks in {share.value:.2%} [{share.low:.2%}, {share.high:.2%}] "
-        "of its sentences.",
+        because=f"The steered base model backtracks in {share.percent} of its sentences.",
         rule=f"supported: interval below {rules.base_ceiling:.1%}; refuted: interval above it; otherwise undetermined; "
         f"without any backtracking, a Wilson interval with intra-prompt correlation {rules.zero_icc:g}",
         estimates={"share": share},
+        would_decide=would_decide(status, (share, rules.base_ceiling)),
     )
 
 
@@ -87,4 +89,5 @@ def before_beats_at(before: Estimate, at: Estimate, ratio: Estimate, window: str
         f"the sentence start {at.value:.1%}; the ratio is {ratio.value:.1f} [{ratio.low:.1f}, {ratio.high:.1f}].",
         rule="supported: interval of the ratio above 1; refuted: below 1; otherwise undetermined",
         estimates={"before": before, "at": at, "ratio": ratio},
+        would_decide=would_decide(status, (ratio, 1), ratio=True),
     )

@@ -59,7 +59,8 @@ def pair_inputs(pair: Pair) -> dict[str, Path]:
 def _sources(pair: Pair) -> dict[str, str | Path]:
     """Where the models were found: a hub id is hashed, a place on this machine is only written down."""
     named = {role: pair.source(role) for role in pair.roles}
-    return {role: Path(source) if locate(source).is_folder else source for role, source in named.items()}
+    found = {role: Path(source) if locate(source).is_folder else source for role, source in named.items()}
+    return found | ({} if pair.special_map is None else {"special_map": Path(pair.special_map)})
 
 
 def headline(path: Path) -> str:

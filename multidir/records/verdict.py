@@ -31,6 +31,8 @@ class Verdict:
     estimates: dict[str, Estimate] = field(default_factory=dict)
     label: str = ""
     """The verdict in a word or two, for claims that have more outcomes than yes and no."""
+    would_decide: str = ""
+    """Of a claim that is open: what it would take."""
 
     def __bool__(self) -> bool:
         raise TypeError("a verdict is not a truth value; compare verdict.status with Status.SUPPORTED")

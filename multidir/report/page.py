@@ -62,6 +62,9 @@ class Page:
     """The answer in two sentences."""
     sections: tuple[Section, ...]
     verdicts: tuple[Verdict, ...] = ()
+    """Those that answer the question, shown whole."""
+    more_verdicts: tuple[Verdict, ...] = ()
+    """Those of other claims, a line each that unfolds."""
     provenance: Provenance | None = None
     footer: str = ""
 
@@ -91,13 +94,18 @@ def render_page(page: Page) -> str:
     return _template().render(
         page=page,
         sections=list(zip(anchors, page.sections, strict=True)),
-        verdicts=[_Marked(verdict, STATUS_MARKS[verdict.status]) for verdict in page.verdicts],
+        verdicts=_marked(page.verdicts),
+        more_verdicts=_marked(page.more_verdicts),
         figure_of=lambda block: views[id(block)],
         numbers_table=_numbers_table,
         css=Markup(stylesheet(viewer)),
         script=Markup(viewer_script()) if viewer else "",
         script_policy=Markup(f"; script-src '{script_hash(viewer_script())}'" if viewer else ""),
     )
+
+
+def _marked(verdicts: tuple[Verdict, ...]) -> list[_Marked]:
+    return [_Marked(verdict, STATUS_MARKS[verdict.status]) for verdict in verdicts]
 
 
 def unbroken(text: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from multidir.experiments.paper_numbers import RULE
 from multidir.experiments.results import read_verdicts
 from multidir.records.outcome import Outcome
 from multidir.records.text import Sentence, Trace
-from multidir.records.verdict import Status, Verdict
+from multidir.records.verdict import Verdict
+from multidir.report import words
 from multidir.report.blocks import (
     Block,
     DetailsBlock,
@@ -29,6 +30,7 @@ from multidir.report.blocks import (
 )
 from multidir.report.page import Page, Provenance, Section
 from multidir.report.run_figures import plots_of, published_plot
+from multidir.report.study_answer import ANSWERS, answer, open_section
 from multidir.report.tables import Interval
 from multidir.report.view import View, lead_of, view_content, viewer_html
 from multidir.report.view_sources import input_folder
@@ -56,8 +58,6 @@ VIEWED = View(traces=40, readings=4, pairs=20)
 """What the page shows of traces; `multidir view` shows more."""
 SAMPLES = 3
 """Traces, and pairs of steered and unsteered texts, that the page shows."""
-ANSWERS = ("analysis/steering", "analysis/combination")
-"""Recipes whose verdicts answer the question of the page; those of the others stand below them."""
 
 
 def study_page(
@@ -66,6 +66,7 @@ def study_page(
     about: str,
     runs: Sequence[Path],
     questions: Mapping[str, str],
+    command_of: Callable[[Path], str],
     viewed: Path | None = None,
 ) -> Page:
     """Put the runs of a study on one page, in the order given.
@@ -76,44 +77,31 @@ def study_page(
         about: what the pair is, and what it is not.
         runs: complete run folders.
         questions: recipe name -> the question it answers.
+        command_of: run folder -> the command that makes it again.
         viewed: a run whose traces, and those of the runs behind it, are shown token by token.
     """
     manifests = {path: read_manifest(path) for path in runs}
-    latest = list(reversed(runs))
-    order = sorted(latest, key=lambda path: str(manifests[path]["recipe"]) not in ANSWERS)
-    verdicts = tuple(verdict for path in order for verdict in read_verdicts(path))
-    sections = [_section(path, manifests[path], questions) for path in runs]
+    found = {path: read_verdicts(path) for path in runs}
+    main = [v for path, own in found.items() if str(manifests[path]["recipe"]) in ANSWERS for v in own]
+    more = [v for path, own in found.items() if str(manifests[path]["recipe"]) not in ANSWERS for v in own]
+    sections = [Section("What this pair is", about)] if about else []
+    sections += [_section(path, manifests[path], questions) for path in runs]
     sections += [] if viewed is None else [_traces_section(viewed)]
+    sections += [open_section([*main, *more])] if main or more else []
     return Page(
         title=title,
         question=question,
-        answer_sentences=_answer(verdicts, list(manifests.values())),
-        sections=(*([Section("What this pair is", about)] if about else []), *sections),
-        verdicts=verdicts,
-        provenance=_provenance(manifests),
+        answer_sentences=answer(main, list(manifests.values())),
+        sections=tuple(sections),
+        verdicts=tuple(main),
+        more_verdicts=tuple(more),
+        provenance=_provenance(manifests, command_of),
     )
 
 
 def summary(page: Page) -> str:
     """The page's answer in one line."""
     return " ".join(page.answer_sentences)
-
-
-def _answer(verdicts: Sequence[Verdict], manifests: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
-    """The first two verdicts in words and the first on a combination; without any, the last two headlines."""
-    words = {Status.SUPPORTED: "Yes", Status.REFUTED: "No", Status.UNDETERMINED: "Open", Status.INVALID: "Invalid"}
-    if verdicts:
-        plain, labelled = ([v for v in verdicts if bool(v.label) is own] for own in (False, True))
-        return tuple(_in_words(v, words[v.status]) for v in [*plain[:2], *labelled[: 1 if plain else 2]])
-    lines = [str(manifest["notes"].get("headline", "")) for manifest in manifests]
-    return tuple(f"{line[0].upper()}{line[1:]}." for line in lines[-2:] if line) or ("Nothing was measured.",)
-
-
-def _in_words(verdict: Verdict, status: str) -> str:
-    """`Yes: the claim ...`; a verdict with a word of its own already says it in its claim."""
-    if verdict.label:
-        return verdict.claim
-    return f"{status}: {verdict.claim[0].lower()}{verdict.claim[1:]} {verdict.because}"
 
 
 def _section(path: Path, manifest: Mapping[str, Any], questions: Mapping[str, str]) -> Section:
@@ -138,7 +126,7 @@ def _section(path: Path, manifest: Mapping[str, Any], questions: Mapping[str, st
     settings = json.loads((path / "config.json").read_text(encoding="utf-8")).get("science", {})
     facts = {name: _short(value) for name, value in settings.items()}
     blocks.append(DetailsBlock("Settings", (FactsBlock({"recipe": recipe, "run": path.name, **facts}),)))
-    return Section(questions.get(recipe, recipe), f"{headline[:1].upper()}{headline[1:]}", tuple(blocks))
+    return Section(questions.get(recipe, recipe), words.sentence(headline), tuple(blocks))
 
 
 def _traces_section(run: Path) -> Section:
@@ -250,14 +238,14 @@ def _steered_texts(outcomes: Sequence[Outcome]) -> list[Block]:
     return blocks
 
 
-def _provenance(manifests: Mapping[Path, Mapping[str, Any]]) -> Provenance:
+def _provenance(manifests: Mapping[Path, Mapping[str, Any]], command_of: Callable[[Path], str]) -> Provenance:
     versions: dict[str, str] = {}
     seeds: dict[str, int] = {}
     for manifest in manifests.values():
         versions |= manifest["versions"]
         seeds |= {f"{manifest['recipe']} {name}": value for name, value in manifest["seeds"].items()}
     return Provenance(
-        commands=tuple(f"multidir show {path}" for path in manifests),
+        commands=tuple(map(command_of, manifests)),
         versions=versions,
         seeds=seeds,
         hashes={path.name: str(manifest["outputs_hash"]) for path, manifest in manifests.items()},

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
+from multidir.stats.estimate import NOT_ESTIMABLE as NOT_ESTIMABLE  # for those who write numbers themselves
+from multidir.stats.estimate import percent as share_with_interval
+from multidir.stats.estimate import percent_digits
+
 UNSCORED = "not scored"
-NOT_ESTIMABLE = "[not estimable]"
 
 
 def is_unknown(value: object) -> bool:
@@ -17,26 +20,23 @@ def percent(share: float) -> str:
     """A share as percent with two meaningful digits: 0.3604 -> `36%`, 0.0081 -> `0.8%`."""
     if is_unknown(share):
         return UNSCORED
-    return f"{100 * share:.{_percent_decimals(share)}f}%"
+    return f"{share:.{percent_digits(share)}%}"
 
 
 def percent_estimate(share: float, low: float, high: float) -> str:
     """A share with its interval: `36% [31, 41]`."""
     if is_unknown(share):
         return UNSCORED
-    if is_unknown(low) or is_unknown(high):
-        return f"{percent(share)} {NOT_ESTIMABLE}"
-    decimals = _percent_decimals(share)
-    return f"{percent(share)} [{100 * low:.{decimals}f}, {100 * high:.{decimals}f}]"
+    return share_with_interval(share, *(math.nan if is_unknown(end) else end for end in (low, high)))
 
 
-def estimate(value: float, low: float, high: float, decimals: int = 2) -> str:
-    """A value with its interval: `0.31 [0.22, 0.40]`."""
+def estimate(value: float, low: float, high: float, decimals: int = 2, sign: str = "") -> str:
+    """A value with its interval: `0.31 [0.22, 0.40]`; the sign `+` writes that of the value always."""
     if is_unknown(value):
         return UNSCORED
     if is_unknown(low) or is_unknown(high):
-        return f"{value:.{decimals}f} {NOT_ESTIMABLE}"
-    return f"{value:.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
+        return f"{value:{sign}.{decimals}f} {NOT_ESTIMABLE}"
+    return f"{value:{sign}.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
 
 
 def fold(value: float, low: float = math.nan, high: float = math.nan) -> str:
@@ -63,11 +63,12 @@ def capital(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
+def sentence(text: str) -> str:
+    """The text with a capital letter and a full stop; nothing stays nothing."""
+    return capital(text) + ("" if not text or text.endswith((".", "?", "!")) else ".")
+
+
 def dose_axis(unit: str) -> str:
     """Axis label for a dose unit."""
     known = {"relative": "multiples of the mean residual norm", "residual": "residual-stream units"}
     return f"dose ({known.get(unit, unit)})"
-
-
-def _percent_decimals(share: float) -> int:
-    return 0 if abs(share) >= 0.0995 else 1

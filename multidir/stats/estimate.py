@@ -7,6 +7,22 @@ from dataclasses import dataclass
 
 from multidir.errors import DesignError
 
+NOT_ESTIMABLE = "[not estimable]"
+"""What stands where an interval would."""
+
+
+def percent(share: float, low: float, high: float) -> str:
+    """A share with its interval, two digits that mean something: `36% [31, 41]`, `0.8% [0.2, 1.4]`."""
+    digits = percent_digits(share)
+    known = not (math.isnan(low) or math.isnan(high))
+    interval = f"[{100 * low:.{digits}f}, {100 * high:.{digits}f}]" if known else NOT_ESTIMABLE
+    return f"{share:.{digits}%} {interval}"
+
+
+def percent_digits(share: float) -> int:
+    """Digits after the point that a share in percent is written with."""
+    return 0 if abs(share) >= 0.0995 else 1
+
 
 @dataclass(frozen=True)
 class Estimate:
@@ -41,6 +57,11 @@ class Estimate:
         """Whether the interval is known and does not contain the value."""
         return self.has_interval and not self.low <= value <= self.high
 
+    @property
+    def percent(self) -> str:
+        """A share as people read it."""
+        return percent(self.value, self.low, self.high)
+
     def __str__(self) -> str:
-        interval = f"[{self.low:.3g}, {self.high:.3g}]" if self.has_interval else "[not estimable]"
+        interval = f"[{self.low:.3g}, {self.high:.3g}]" if self.has_interval else NOT_ESTIMABLE
         return f"{self.value:.3g} {interval} ({', '.join(p for p in (self.scale, f'n={self.n}', self.method) if p)})"

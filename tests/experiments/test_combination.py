@@ -51,7 +51,7 @@ def verdict_of(mechanism: str) -> Verdict:
 def test_a_verdict_says_what_decided_and_which_controls_it_passed() -> None:
     gate = verdict_of("AND gate")
     assert gate.claim.startswith(
-        "a and b, averaged over all places: synergy. Together they do more than any sharing of"
+        "Directions a and b, averaged over all places: synergy. Together they do more than any sharing of"
     )
     assert gate.status is Status.SUPPORTED
     assert gate.label == "synergy"

@@ -46,7 +46,7 @@ def test_it_writes_tables_verdicts_and_figures(run: Path) -> None:
 def test_show_says_the_verdicts_and_verify_finds_nothing(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["show", str(run)]) == 0
     out = capsys.readouterr().out
-    assert "verdict  supported: d1 and d2, averaged over all places: synergy." in out
+    assert "verdict  supported: Directions d1 and d2, averaged over all places: synergy." in out
     assert "note     " in out
     assert main(["verify", str(run)]) == 0
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shlex
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,11 +10,13 @@ import pytest
 from multidir import resources
 from multidir.config import Compute
 from multidir.errors import ConfigError, ModelError
+from multidir.recipes.command import command
 from multidir.recipes.configure import from_command_line, from_values
 from multidir.recipes.find import full_name, load_recipe, questions, recipe_files
 from multidir.recipes.preset import chosen_preset, load_preset, preset_names
 from multidir.recipes.study import check_keys, check_settings, run_study
 from multidir.records.pair import Pair
+from multidir.store.plain import plain
 
 
 def test_every_recipe_asks_a_question_or_says_its_job() -> None:
@@ -127,3 +130,19 @@ def test_a_study_that_a_judge_labels_needs_a_key_before_it_begins(monkeypatch: p
     check_keys(check_settings(chosen_preset("llama8b", annotator="lexical"), Compute()))
     monkeypatch.setenv("OPENAI_API_KEY", "sk-test")
     check_keys(configs)
+
+
+@pytest.mark.parametrize("name", ["tiny", "llama8b"])
+def test_the_command_of_a_run_says_its_settings_again(name: str) -> None:
+    preset = load_preset(name)
+    for stage, cfg in zip(preset.stages, check_settings(preset, Compute()), strict=True):
+        words = shlex.split(command(stage.recipe, plain(cfg)))
+        assert words[:3] == ["multidir", "run", stage.recipe]
+        assert from_command_line(load_recipe(stage.recipe), words[3:]) == cfg
+
+
+def test_the_command_of_a_run_leaves_defaults_out() -> None:
+    cfg = load_recipe("data/prompts").config()
+    assert command("data/prompts", plain(cfg)) == "multidir run data/prompts"
+    changed = replace(cfg, science=replace(cfg.science, derive=3))
+    assert command("data/prompts", plain(changed)) == "multidir run data/prompts --derive 3"
