@@ -408,7 +408,8 @@ def demo_page(extra_text: str = "") -> Page:
             "The base model itself does not backtrack at any coherent dose.",
         ),
         sections,
-        verdicts,
+        verdicts[:3],
+        verdicts[3:],
         provenance,
         "Made by multidir.",
     )

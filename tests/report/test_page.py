@@ -108,9 +108,10 @@ def test_nothing_is_loaded_from_outside(outline: _Outline, page_html: str) -> No
 def test_question_answer_verdicts_contents_and_provenance_stand_in_the_page(outline: _Outline) -> None:
     page = demo.demo_page()
     text = outline.text.replace("\u00a0", " ")
-    for expected in (page.question, *page.answer_sentences, *(verdict.claim for verdict in page.verdicts)):
+    verdicts = [*page.verdicts, *page.more_verdicts]
+    for expected in (page.question, *page.answer_sentences, *(verdict.claim for verdict in verdicts)):
         assert expected in text
-    for verdict in page.verdicts:
+    for verdict in verdicts:
         assert f"{STATUS_MARKS[verdict.status]} {verdict.status.value}" in text
         assert verdict.rule in text
     assert outline.tags["main"] == outline.tags["h1"] == 1
