@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 UNSCORED = "not scored"
 NOT_ESTIMABLE = "[not estimable]"
@@ -71,3 +72,8 @@ def dose_axis(unit: str) -> str:
 
 def _percent_decimals(share: float) -> int:
     return 0 if abs(share) >= 0.0995 else 1
+
+
+def members(pairs: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """What both of a pair are called: their names where there is one pair, else their place in its name."""
+    return pairs[0] if len(pairs) == 1 else ("the one named first", "the one named second")
