@@ -25,6 +25,8 @@ from multidir.records.site import Site
 from multidir.types import FloatArray
 
 Doses = tuple[float, ...]
+SCREENED = 3
+"""Directions of the largest sets that are looked at first."""
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,13 @@ def own_cells(directions: DirectionSet, steering: Steering) -> list[StudyCell]:
     """Factorial, ladders, pairs, and every direction with its sign flipped."""
     doses = protocol(len(directions), flips=True).doses
     return [steering.cell("", tuple(directions), row) for row in doses]
+
+
+def screen_cells(directions: DirectionSet, steering: Steering) -> list[StudyCell]:
+    """Every set of up to three directions, whatever the design: what the screen reads, without writing any text."""
+    k = len(directions)
+    sets = [members for size in range(SCREENED + 1) for members in combinations(range(k), size)]
+    return [steering.cell("", tuple(directions), np.isin(np.arange(k), members).astype(np.float64)) for members in sets]
 
 
 def factorial_cells(directions: DirectionSet, steering: Steering) -> list[StudyCell]:

@@ -20,9 +20,10 @@ from multidir.experiments.standing import Way
 from multidir.records.direction import DirectionSet
 from multidir.records.pair import Pair
 from multidir.records.text import Prompt
+from multidir.stats.factorial import GENERATORS
 
-MOST = 5
-"""Directions of a full factorial."""
+MOST = max(GENERATORS)
+"""Directions of the largest design: up to five a full factorial, above it a fraction."""
 
 
 class StudyScience(Science, SteeringScience, Protocol):

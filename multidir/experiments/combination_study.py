@@ -20,6 +20,7 @@ from multidir.experiments.combination_cells import (
     control_cells,
     factorial_cells,
     own_cells,
+    screen_cells,
     token_directions,
     wait_tokens,
 )
@@ -84,7 +85,7 @@ def study_results(inputs: Inputs, file: Callable[[str], Path]) -> tuple[Results,
     if any(answer.state is not State.PASSED for answer in answers):
         return no_verdict(answers, curves, remarks), planted
     steering = steering_of(doses, scope)
-    screened = measuring.next_by_cell(factorial_cells(directions, steering))
+    screened = measuring.next_by_cell(screen_cells(directions, steering))
     known = None if measuring.stands is None else measuring.free(range(len(directions)))
     frame = pd.concat([planted, _measured(measuring, inputs, directions, steering, traces)], ignore_index=True)
     key = ["model", "prompt", "rollout", "control", *_doses(directions), *({"standing"} & set(frame.columns))]

@@ -14,13 +14,10 @@ from itertools import chain, combinations
 import numpy as np
 import pandas as pd
 
-from multidir.experiments.combination_cells import Doses
+from multidir.experiments.combination_cells import SCREENED, Doses
 from multidir.experiments.next_sentences import NextSentences
 from multidir.stats.clustered import cluster_means
 from multidir.types import BoolArray, FloatArray
-
-LARGEST = 3
-"""Directions of the largest sets."""
 
 
 def screen_table(
@@ -30,7 +27,7 @@ def screen_table(
 
     Args:
         names: of k directions.
-        cells: by doses of a factorial cell (0 or 1 each), the next sentences of all texts.
+        cells: by doses (0 or 1 each) of every set of up to three directions, the next sentences of all texts.
         free: by prompt, (m,) the places at which no direction stands; None where that is not known.
     Returns:
         set, order, places (`none stands`, `all`), moebius, moebius_low, moebius_high, n_places, n_prompts.
@@ -42,7 +39,7 @@ def screen_table(
     groups = {"all": np.ones(len(cluster), dtype=bool)}
     if free is not None:
         groups = {"none stands": np.concatenate([free[row.prompt_id] for row in zero]), **groups}
-    sets = [s for size in range(2, LARGEST + 1) for s in combinations(range(len(names)), size)]
+    sets = [s for size in range(2, SCREENED + 1) for s in combinations(range(len(names)), size)]
     values = np.column_stack([_moebius(odds, members, len(names)) for members in sets])
     rows = []
     for group, places in groups.items():

@@ -104,8 +104,10 @@ def isoboles(pairs: pd.DataFrame) -> Plot:
         axes.set_xlim(0, EDGE)
         axes.set_ylim(0, EDGE)
         axes.grid(visible=False)
-        axes.set_xlabel("dose of the first" if narrow else "dose of the first in the pair / alone")
-        axes.set_ylabel("dose of the second" if narrow else "dose of the second in the pair / alone")
+        first, second = words.members([(str(row.first), str(row.second)) for row in rows(data)])
+        beside = "" if narrow else " in the pair / alone"
+        axes.set_xlabel(f"dose of {first}{beside}")
+        axes.set_ylabel(f"dose of {second}{beside}")
 
     return compose(
         paint,

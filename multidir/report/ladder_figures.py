@@ -57,9 +57,10 @@ def equivalent_doses(ladders: pd.DataFrame) -> Plot:
             axes.tick_params(labelbottom=last)
         top = np.nanmax(data[["share", "share_high"]].to_numpy(), initial=0.0)
         draw.from_zero(every[: len(shown)], float(top))
+        first, second = words.members(shown)
         keys = [
-            draw.line_key(INK, "first alone"),
-            draw.line_key(MUTED, "second alone", (0, (4, 2)), "s"),
+            draw.line_key(INK, f"{first} alone"),
+            draw.line_key(MUTED, f"{second} alone", (0, (4, 2)), "s"),
             draw.line_key(PAIR, "the pair, where one direction does as much", "-"),
         ]
         draw.legend(figure, keys, 1 if narrow else 3)

@@ -13,13 +13,8 @@ from multidir.report.cells import checked, known_values, no_repeats, rows, unsco
 from multidir.report.plot import Plot, compose
 from multidir.report.style import INK, LESS, MUTED, PAIR, RANDOM
 
-PUSHED = {
-    "none": ("nothing", RANDOM),
-    "first": ("the first", MUTED),
-    "second": ("the second", INK),
-    "both": ("both", PAIR),
-}
-"""What is pushed -> its name and colour."""
+PUSHED = {"none": RANDOM, "first": MUTED, "second": INK, "both": PAIR}
+"""What is pushed -> its colour."""
 PLACES = ("neither", "first", "second", "both", "all")
 RANKS = ("none", "neither", "first", "second", "both", "all")
 """Order of places and of pushes."""
@@ -54,7 +49,8 @@ def pushes_by_standing(strata: pd.DataFrame) -> Plot:
             draw.percent_axis(axes, "backtracking")
         top = np.nanmax(data[["share", "share_high"]].to_numpy(), initial=0.0)
         draw.from_zero(list(every), 1.08 * float(top))
-        bars = [Patch(facecolor=tone.light, label=name) for name, tone in PUSHED.values()]
+        names = ("nothing", *words.members(shown), "both")
+        bars = [Patch(facecolor=tone.light, label=name) for name, tone in zip(names, PUSHED.values(), strict=True)]
         draw.legend(figure, [Patch(alpha=0, label="pushed:"), *bars], 3 if narrow else 5)
 
     more = len(pairs) - len(shown)
@@ -81,7 +77,7 @@ def _panel(axes: Axes, points: pd.DataFrame, narrow: bool) -> None:
         mine = points[points["standing"] == standing]
         for row in rows(mine):
             x = place + WIDTH * (list(PUSHED).index(row.pushed) - 1.5)
-            tone = PUSHED[row.pushed][1]
+            tone = PUSHED[row.pushed]
             axes.bar([x], [row.share], width=0.9 * WIDTH, color=tone.light, label=f"{standing} {row.pushed}")
             axes.plot([x, x], [row.share_low, row.share_high], color=INK.light, linewidth=1.0, label="_interval")
         if not mine.empty and not words.is_unknown(mine["delta"].iloc[0]):
@@ -94,6 +90,7 @@ def _panel(axes: Axes, points: pd.DataFrame, narrow: bool) -> None:
     axes.set_xticks(range(len(PLACES)), labels, fontsize=7.0 if narrow else 9.0)
     axes.set_xlabel("stands in the text already" + ("" if narrow else " (above the bars: interaction on log-odds)"))
     axes.grid(visible=False, axis="x")
+    axes.set_title(f"{first} + {second}", fontsize=8.5)
 
 
 def _reading(points: pd.DataFrame) -> str:

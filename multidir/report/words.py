@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from multidir.stats.estimate import NOT_ESTIMABLE as NOT_ESTIMABLE  # for those who write numbers themselves
 from multidir.stats.estimate import percent as share_with_interval
@@ -72,3 +73,8 @@ def dose_axis(unit: str) -> str:
     """Axis label for a dose unit."""
     known = {"relative": "multiples of the mean residual norm", "residual": "residual-stream units"}
     return f"dose ({known.get(unit, unit)})"
+
+
+def members(pairs: Sequence[tuple[str, str]]) -> tuple[str, str]:
+    """What both of a pair are called: their names where there is one pair, else their place in its name."""
+    return pairs[0] if len(pairs) == 1 else ("the one named first", "the one named second")

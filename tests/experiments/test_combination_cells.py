@@ -14,6 +14,7 @@ from multidir.experiments.combination_cells import (
     StudyCell,
     control_cells,
     own_cells,
+    screen_cells,
     token_directions,
     wait_tokens,
 )
@@ -27,6 +28,7 @@ from multidir.models.load import load_model
 from multidir.records.direction import Direction, DirectionSet
 from multidir.records.scope import Scope
 from multidir.records.site import Site
+from multidir.stats.factorial import design
 
 SITE, OWN, RULES = Site(2), (0.2, 0.3), CombinationRules()
 STEERING = Steering(OWN, Scope("generated"))
@@ -52,6 +54,22 @@ def test_the_directions_have_a_factorial_ladders_and_flips_each_once(directions:
     assert [item.dose.value for item in pair.edits] == list(OWN)
     assert {str(item.scope) for item in pair.edits} == {"generated"}
     assert len({cell.condition("base").key for cell in cells}) == len(cells)
+
+
+def test_the_screen_has_every_pair_and_triple_that_a_fraction_lacks() -> None:
+    many = DirectionSet([Direction.from_vector(f"d{i}", row, SITE) for i, row in enumerate(np.eye(6, 128))])
+    steering = Steering((0.1,) * 6, Scope("generated"))
+    screened = {cell.doses for cell in screen_cells(many, steering)}
+    assert len(screened) == 1 + 6 + 15 + 20
+    run = {cell.doses for cell in own_cells(many, steering)}
+    assert len([doses for doses in run if set(doses) <= {0.0, 1.0}]) == 32 + 15 + 6 - len(_even_small())
+    assert not screened <= run
+
+
+def _even_small() -> list[tuple[int, ...]]:
+    """Sets of one or two of six directions that the half fraction has anyway: the sixth is on with an odd number."""
+    on = [tuple(row) for row in design(6).tolist()]
+    return [row for row in on if 0 < sum(row) <= 2]
 
 
 def test_controls_have_the_norms_of_the_directions_and_other_vectors(

@@ -54,10 +54,12 @@ def test_pairs_name_their_directions(candidates: DirectionSet) -> None:
 
 
 def test_too_few_or_too_many_are_refused(candidates: DirectionSet) -> None:
-    with pytest.raises(DesignError, match="2 to 5 directions, got 1"):
+    with pytest.raises(DesignError, match="2 to 10 directions, got 1"):
         names(candidates, k=1)
-    with pytest.raises(DesignError, match="2 to 5 directions, got 6"):
-        names(candidates, names=tuple(METHODS))
+    assert names(candidates, names=tuple(METHODS)) == tuple(METHODS), "six make a fraction of resolution V"
+    many = DirectionSet([Direction.from_vector(f"x{i}", row, Site(2), "pca") for i, row in enumerate(np.eye(11))])
+    with pytest.raises(DesignError, match="2 to 10 directions, got 11"):
+        names(many)
 
 
 def test_doses_are_found_on_other_problems_than_effects() -> None:
