@@ -491,10 +491,9 @@ def test_any_two_series_stay_apart_for_all_eyes_and_stand_out_from_the_card(mode
         assert (light + 0.05) / (dark + 0.05) > 3
 
 
-def test_red_and_green_of_one_lightness_would_not_pass() -> None:
-    assert (
-        _apart("#c0504d", "#6f8f2f") < 12 < float(np.linalg.norm(_lab(_linear("#c0504d")) - _lab(_linear("#6f8f2f"))))
-    )
+def test_vermilion_and_olive_of_one_lightness_would_not_pass() -> None:
+    full = float(np.linalg.norm(_lab(_linear("#d55e00")) - _lab(_linear("#8a6d00"))))
+    assert _apart("#d55e00", "#8a6d00") < 12 < full
 
 
 def test_an_incoherent_point_has_no_band_and_does_not_stretch_the_axis() -> None:
