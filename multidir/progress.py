@@ -19,10 +19,10 @@ def progress(total: int, what: str, unit: str, done: int = 0) -> tqdm[Any]:
     Args:
         total: how many there are.
         what: is being made.
-        unit: of it, singular.
+        unit: of it, singular; `B` for bytes, which are counted in MB and GB.
         done: how many of them an earlier run has left.
     """
-    return tqdm(total=total, desc=what, unit=unit, initial=done, **_LOOK)
+    return tqdm(total=total, desc=what, unit=unit, initial=done, unit_scale=unit == "B", **_LOOK)
 
 
 def each(items: Iterable[T], what: str, unit: str, total: int | None = None) -> Iterable[T]:

@@ -17,7 +17,11 @@ from multidir.errors import MultidirError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
-    options = make_parser().parse_args(arguments)
+    parser = make_parser()
+    if not (sys.argv[1:] if arguments is None else arguments):
+        parser.print_help(sys.stderr)
+        return 2
+    options = parser.parse_args(arguments)
     if options.command == "run":  # argparse leaves everything behind the recipe to it
         for name in GLOBAL:
             if f"--{name}" in options.settings:

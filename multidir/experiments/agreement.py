@@ -175,5 +175,5 @@ def _headline(names: tuple[str, str], pairs: Paired, kappa: Estimate, row: dict[
     left = ", ".join(f"{n} {reason}" for reason, n in pairs.left_out.items())
     return (
         f"{names[1]} against {names[0]} on {len(pairs.reference)} sentences of {kappa.n} traces: {positive} {scores}; "
-        f"kappa {kappa.value:.2f} [{kappa.low:.2f}, {kappa.high:.2f}]" + (f"; left out: {left}" if left else "")
+        f"kappa {kappa:.2f}" + (f"; left out: {left}" if left else "")
     )

@@ -38,10 +38,7 @@ def beats_baselines(
     else:
         won = bool(found) and len(known) == len(found) and all(item.low > 1 for item in known)
         status = Status.SUPPORTED if won else Status.UNDETERMINED
-    parts = [
-        f"{name} " + ("unknown" if np.isnan(item.value) else f"{item.value:.1f} [{item.low:.1f}, {item.high:.1f}]")
-        for name, item in found.items()
-    ]
+    parts = [f"{name} " + ("unknown" if np.isnan(item.value) else f"{item:.1f}") for name, item in found.items()]
     silent = [name for name, other in rivals.items() if other is None]
     parts += [f"{', '.join(silent)} without a coherent dose"] * bool(silent)
     return Verdict(
@@ -122,7 +119,7 @@ def steers_at_depth(
             status = Status.SUPPORTED
         elif found.has_interval and found.high < 1:
             status = Status.REFUTED
-        words.append(f"ratio {found.value:.2f} [{found.low:.2f}, {found.high:.2f}]")
+        words.append(f"ratio {found:.2f}")
     return Verdict(
         claim=f"Directions steer best between {depths[0]:.0%} and {depths[1]:.0%} of the model's depth.",
         status=status,

@@ -99,7 +99,7 @@ def _agree(row: Any, label: str, min_cosine: float) -> Verdict:
     return Verdict(
         claim=f"The base model and the reasoning model hold nearly the same {label} direction.",
         status=status,
-        because=f"Their cosine is {cosine.value:.2f} [{cosine.low:.2f}, {cosine.high:.2f}], sampling noise removed. "
+        because=f"Their cosine is {cosine:.2f}, sampling noise removed. "
         "The paper's text says 0.74, its published vectors 0.716, noise included.",
         rule=f"supported: interval above {min_cosine:g}; refuted: below it; otherwise undetermined",
         estimates={"cosine": cosine},

@@ -36,7 +36,7 @@ def causes_backtracking(fold: Estimate, null_folds: FloatArray, rules: PaperRule
         status = Status.REFUTED
     else:
         status = Status.UNDETERMINED
-    because = f"Backtracking is {fold.value:.1f} [{fold.low:.1f}, {fold.high:.1f}] times the unsteered level."
+    because = f"Backtracking is {fold:.1f} times the unsteered level."
     if np.isnan(fold.value):
         because = "Steered at this dose, or not steered, it writes no sentence that could be counted."
     elif len(null_folds):
@@ -86,7 +86,7 @@ def before_beats_at(before: Estimate, at: Estimate, ratio: Estimate, window: str
         claim="The direction taken before the backtracking sentence steers better than the one taken at its start.",
         status=status,
         because=f"At its best coherent dose the window {window} gives {before.value:.1%} of sentences, the window at "
-        f"the sentence start {at.value:.1%}; the ratio is {ratio.value:.1f} [{ratio.low:.1f}, {ratio.high:.1f}].",
+        f"the sentence start {at.value:.1%}; the ratio is {ratio:.1f}.",
         rule="supported: interval of the ratio above 1; refuted: below 1; otherwise undetermined",
         estimates={"before": before, "at": at, "ratio": ratio},
         would_decide=would_decide(status, (ratio, 1), ratio=True),

@@ -214,6 +214,12 @@ Block = (
 )
 
 
+_HIDDEN = {
+    **{code: 0x2400 + code for code in range(32) if chr(code) not in "\n\t"},  # a browser would drop them
+    **dict.fromkeys([*range(0x7F, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0x2426),  # or turn text round
+}
+
+
 def visible(text: str) -> str:
-    """Control characters, which a browser would drop, as their Unicode pictures; newline and tab stay."""
-    return "".join(chr(0x2400 + ord(c)) if ord(c) < 32 and c not in "\n\t" else c for c in text)
+    """Control characters and marks that turn the direction of text as signs of their own; newline and tab stay."""
+    return text.translate(_HIDDEN)

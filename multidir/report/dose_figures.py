@@ -15,6 +15,9 @@ from multidir.report.dose_points import MEASURES, TARGETS, Measure, best, dose_p
 from multidir.report.plot import Plot, compose
 from multidir.report.style import INK, MUTED, NULLS, ROLE_NAMES, ROLE_TONES, TARGET_LINES, TARGET_NAMES, Tone
 
+DERIVED = ("base", "reasoning")
+"""Origins of the directions that a figure is about; the others are there to compare."""
+
 _MORE_MARKERS = "Dv<>P"
 """For further directions of one origin; the first has the marker of its tone."""
 
@@ -41,13 +44,12 @@ def dose_curves(
     what = "dose_curves"
     points = dose_points(cells, what, measure, coherent_at_least)
     unit, (_, _, _, label, noun) = str(cells["dose_unit"].iloc[0]), MEASURES[measure]
-    highest = points[["value", "high"]].max().max()
 
     def paint(figure: Figure, narrow: bool) -> None:
         panels = draw.panels(figure, 1, len(targets), narrow)
         for axes, target in zip(panels, targets, strict=True):
             _dose_panel(axes, points[points["target"] == target], target)
-        draw.from_zero(panels, 1.15 * highest)  # values are written above the highest points
+        draw.from_zero(panels, 1.15 * draw.reach(points))  # values are written above the highest points
         for axes in panels if narrow else panels[:1]:
             draw.percent_axis(axes, noun if narrow else label)
         for axes in panels[1:] if narrow else panels:
@@ -121,6 +123,12 @@ def _series(points: pd.DataFrame) -> list[tuple[str, str, str, pd.DataFrame]]:
     return found
 
 
+def _short(names: Sequence[str]) -> dict[str, str]:
+    """Names without site and window, where that still tells them apart."""
+    first = [name.split(" ")[0] for name in names]
+    return dict(zip(names, first if len({*first}) == len(first) else names, strict=True))
+
+
 def _name_peaks(axes: Axes, peaks: list[tuple[pd.Series, str]], near: float) -> None:
     """Write the highest value of each curve; those at one dose that lie near each other, above each other."""
     written: list[pd.Series] = []
@@ -146,7 +154,7 @@ def _dose_panel(axes: Axes, points: pd.DataFrame, target: str) -> None:
             _null_spread(axes, group, ROLE_TONES[role], name)
         else:
             draw.curve(axes, group, "dose", ROLE_TONES[role], name, TARGET_LINES[target], marker)
-            peak = best(group) if target == "reasoning" else None
+            peak = best(group) if target == "reasoning" and role in DERIVED else None
             peaks += [] if peak is None else [(peak, role)]
     _name_peaks(axes, peaks, 0.1 * points["high"].max())
 
@@ -176,9 +184,10 @@ def _base_ceiling(axes: Axes, points: pd.DataFrame) -> None:
 def _dose_keys(points: pd.DataFrame) -> list[Any]:
     lines = {name: (role, marker) for role, name, marker, _ in _series(points) if role not in NULLS}
     roles = [role for role, _ in lines.values()]
+    short = _short(list(lines))
     keys: list[Any] = []
     for name, (role, marker) in reversed(lines.items()):
-        label = ROLE_NAMES[role] if roles.count(role) == 1 else name
+        label = ROLE_NAMES[role] if roles.count(role) == 1 else short[name]
         keys.append(draw.line_key(ROLE_TONES[role], label, "-", marker))
     for role in NULLS:
         some = points[points["direction_role"] == role]

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -34,6 +35,24 @@ def percent_axis(axes: Axes, label: str) -> None:
     axes.yaxis.set_major_formatter(FuncFormatter(lambda share, _: f"{100 * share:.3g}%"))
 
 
+def reach(points: pd.DataFrame) -> float:
+    """The highest value, and the highest upper end of a coherent one: how high a panel has to be."""
+    return float(max(points["value"].max(), points["high"].where(points["coherent"]).max()))
+
+
+def ramp(*tones: Tone) -> LinearSegmentedColormap:
+    """Colours for numbers: from nothing to a tone, or from a tone over nothing to another one.
+
+    Only how much of the card shines through changes, so that a page can turn light to dark under the numbers.
+    """
+    ends = [(*to_rgb(tone.light), 1.0) for tone in tones]
+    none = [(*end[:3], 0.0) for end in ends]
+    stops = [(0.0, none[0]), (1.0, ends[0])]
+    if len(tones) == 2:
+        stops = [(0.0, ends[0]), (0.5, none[0]), (0.5, none[1]), (1.0, ends[1])]
+    return LinearSegmentedColormap.from_list("ramp", stops)
+
+
 def from_zero(every: list[Axes], highest: float) -> None:
     """Give all panels one y axis from zero (with room for points that lie on it) to just above `highest`."""
     top = highest if highest > 0 else 0.01
@@ -42,7 +61,7 @@ def from_zero(every: list[Axes], highest: float) -> None:
 
 
 def curve(axes: Axes, points: pd.DataFrame, x: str, tone: Tone, name: str, line: Any = "-", marker: str = "") -> None:
-    """Draw value against x with its interval band; points that are not coherent are hollow, their line faint.
+    """Draw value against x with its interval band; points that are not coherent are hollow, their line faint, bandless.
 
     Unknown values leave a gap. `name` becomes the label of the line that holds all points.
 
@@ -55,7 +74,8 @@ def curve(axes: Axes, points: pd.DataFrame, x: str, tone: Tone, name: str, line:
         line: matplotlib line style.
         marker: matplotlib marker; that of the tone unless given.
     """
-    axes.fill_between(points[x], points["low"], points["high"], color=tone.light, alpha=0.16, linewidth=0)
+    low, high = (points[end].where(points["coherent"]) for end in ("low", "high"))
+    axes.fill_between(points[x], low, high, color=tone.light, alpha=0.16, linewidth=0)
     axes.plot(points[x], points["value"], color=tone.light, linestyle=line, linewidth=1.0, alpha=0.45, label=name)
     passing = points["value"].where(points["coherent"])
     axes.plot(points[x], passing, color=tone.light, linestyle=line, label="_coherent part")

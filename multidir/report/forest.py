@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
-from multidir.report.style import CARD, INK, MUTED, Tone
+from multidir.report import draw
+from multidir.report.style import CARD, INK, MUTED, REASONING, SELF, Tone
 
 _WIDE, _NARROW = 44, 22
 _DARK = 0.7
@@ -47,7 +48,8 @@ def height(rows: int, narrow: bool) -> float:
 def squares(axes: Axes, names: Sequence[str], values: Sequence[Sequence[float]], shown: int = 2) -> None:
     """A matrix of numbers in -1..1 as coloured squares with their numbers; an unknown one stays empty."""
     edges = np.arange(len(values) + 1) - 0.5
-    axes.pcolormesh(edges, edges, np.ma.masked_invalid(np.asarray(values)), cmap="PuOr", vmin=-1.3, vmax=1.3)
+    shades = draw.ramp(REASONING, SELF)
+    axes.pcolormesh(edges, edges, np.ma.masked_invalid(np.asarray(values)), cmap=shades, vmin=-1, vmax=1)
     axes.invert_yaxis()
     axes.set_aspect("equal")
     for i, row in enumerate(values):

@@ -99,9 +99,9 @@ def mixture_frontier(frontier: pd.DataFrame) -> Plot:
         reading=(
             f"{int(enough['n_used'])} of {int(last['n_used'])} directions gain "
             f"{words.estimate(enough['gain'], enough['gain_low'], enough['gain_high'])} on held-out prompts, all "
-            f"{int(last['n_used'])} gain {words.estimate(last['gain'], last['gain_low'], last['gain_high'])}."
+            f"{int(last['n_used'])} gain {words.estimate(last['gain'], last['gain_low'], last['gain_high'])}, at one "
+            "divergence elsewhere."
         ),
-        note="Every mixture is brought to the same divergence elsewhere.",
     )
 
 

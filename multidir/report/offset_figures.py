@@ -55,7 +55,7 @@ def offset_grid(
         for axes, (site, role) in zip(panels, plan, strict=True):
             _grid_panel(axes, derived[(derived["direction_role"] == role) & (derived["site"] == site)], role, site)
             draw.level(axes, _unsteered(data))
-        draw.from_zero(panels, data[["value", "high"]].max().max())
+        draw.from_zero(panels, 1.1 * draw.reach(data))
         for axes in panels if narrow else panels[:: len(roles)]:
             draw.percent_axis(axes, MEASURES[measure][4] if narrow else MEASURES[measure][3])
         last = 1 if narrow else len(roles)
@@ -100,7 +100,8 @@ def _unsteered(data: pd.DataFrame) -> float:
 def _grid_panel(axes: Axes, data: pd.DataFrame, role: str, site: str) -> None:
     tone, strong = ROLE_TONES[role], best(data)
     axes.set_title(f"{site}: {ROLE_NAMES[role]}" if site else f"{ROLE_NAMES[role]} direction")
-    for dose, points in data.groupby("dose"):
+    written: list[tuple[float, float]] = []
+    for dose, points in sorted(data.groupby("dose"), key=lambda item: strong is None or item[0] != strong["dose"]):
         name = f"{site}/{role}/{dose:g}"
         is_strong = strong is not None and dose == strong["dose"]
         if is_strong:
@@ -109,9 +110,13 @@ def _grid_panel(axes: Axes, data: pd.DataFrame, role: str, site: str) -> None:
         else:
             axes.plot(points["offset"], points["value"], color=tone.light, linewidth=1, alpha=0.4, label=name)
         top = highest(points, "value")
-        if top is not None:  # the dose stands at the highest point, where the lines lie furthest apart
+        # the dose stands at the highest point, where the lines lie furthest apart, unless another one stands there
+        at = (float("nan"), float("nan")) if top is None else (float(top["offset"]), float(top["value"]))
+        near = 0.1 * data["value"].max()
+        if top is not None and all(abs(at[0] - x) > 2 or abs(at[1] - y) > near for x, y in written):
             text, weight = (f"dose {dose:g}", "bold") if is_strong else (f"{dose:g}", "normal")
-            draw.write(axes, text, (top["offset"], top["value"]), tone, (0, 5 if is_strong else 2), weight=weight)
+            draw.write(axes, text, at, tone, (0, 5 if is_strong else 2), weight=weight)
+            written.append(at)
 
 
 def _grid_keys(data: pd.DataFrame, roles: list[str]) -> list[Any]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from textwrap import fill
+
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -62,19 +64,13 @@ def _panel(axes: Axes, data: pd.DataFrame, unit: str, narrow: bool) -> None:
         draw.write(axes, mark, place, INK, (0, 0), "left center", 9, "bold", ("axes fraction", "data"))
     axes.plot(data["value"], range(len(data)), "o", color=INK.light, label=f"{unit}/here")
     axes.plot(data["published"], range(len(data)), "D", color=NOISE.light, fillstyle="none", label=f"{unit}/published")
-    names = [_wrapped(str(name)) if narrow else str(name) for name in data["what"]]
+    names = [fill(str(name), 24 if narrow else 40) for name in data["what"]]
     axes.set_yticks(range(len(data)), names, fontsize=7.5)
     axes.set_ylim(-0.6, len(data) - 0.4)
     axes.grid(visible=False, axis="y")
     axes.grid(visible=True, axis="x")
     axes.set_xlabel(unit, fontsize=8)
     axes.axvline(0, color=MUTED.light, linewidth=0.8)
-
-
-def _wrapped(name: str) -> str:
-    middle = len(name) // 2
-    at = min((abs(i - middle), i) for i, letter in enumerate(f"{name} ") if letter == " ")[1]
-    return f"{name[:at]}\n{name[at + 1 :]}" if len(name) > 24 else name
 
 
 def _reading(data: pd.DataFrame) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -173,9 +172,8 @@ def _grid_panel(
     axes: Axes, data: pd.DataFrame, sites: list[str], offsets: list[float], tone: Tone, narrow: bool
 ) -> None:
     values = data.pivot(index="site", columns="offset", values="auroc").reindex(index=sites, columns=offsets)
-    ramp = LinearSegmentedColormap.from_list("auroc", [CARD.light, tone.light])
     edges = [np.arange(len(side) + 1) - 0.5 for side in (offsets, sites)]
-    axes.pcolormesh(*edges, np.ma.masked_invalid(values.to_numpy()), cmap=ramp, vmin=_RAMP[0], vmax=_RAMP[1])
+    axes.pcolormesh(*edges, np.ma.masked_invalid(values.to_numpy()), cmap=draw.ramp(tone), vmin=_RAMP[0], vmax=_RAMP[1])
     crowded = narrow and len(offsets) > _BESIDE
     axes.set_xticks(range(len(offsets)), ["" if crowded and offset % 5 else f"{offset:g}" for offset in offsets])
     axes.set_yticks(range(len(sites)), [site.removesuffix(".resid_post") for site in sites])

@@ -15,8 +15,9 @@ class Tone(NamedTuple):
     """Shape of its points, for readers and printers without colour."""
 
 
-# Light tones of the series are from the Okabe-Ito set, which stays apart under all common colour-vision
-# deficiencies; dark tones are the same hues, lighter, so that they keep 4.5:1 against the dark card.
+# Base and reasoning are the blue and the vermilion of the Okabe-Ito set. The other series were chosen so that any two
+# of them stay apart in full colour, without red cones and without green ones, and keep 3:1 against the card, in light
+# and in dark; a test holds that.
 INK = Tone("--plot-ink", "#1f2328", "#e8eaed")
 MUTED = Tone("--plot-muted", "#59636e", "#a3acb8")
 GRID = Tone("--plot-grid", "#e4e7eb", "#333a44")
@@ -27,17 +28,20 @@ REASONING = Tone("--plot-reasoning", "#d55e00", "#ff9a52", "s")
 RANDOM = Tone("--plot-random", "#8b939c", "#8a94a1")
 RANDOM_LIKE = Tone("--plot-random-like", "#5f7f95", "#86aac2")
 SHUFFLED = Tone("--plot-shuffled", "#9a7b62", "#c9a88c")
-NOISE = Tone("--plot-noise", "#b0578d", "#e08fc0", "^")
-OTHER_LABEL = Tone("--plot-label", "#00795c", "#4fc7a4", "p")
-MEAN = Tone("--plot-mean", "#8a6d00", "#d9b93f", "v")
-SELF = Tone("--plot-self", "#6f4fa0", "#b79ae0", "P")
-PAIR = Tone("--plot-pair", "#00785a", "#46cfa4", "D")
-LESS = Tone("--plot-less", "#7d4fc4", "#b795f2", "v")
+NOISE = Tone("--plot-noise", "#9c1a4a", "#e8447a", "^")
+OTHER_LABEL = Tone("--plot-label", "#00506b", "#9be0f5", "p")
+MEAN = Tone("--plot-mean", "#5c4a00", "#f2e27a", "v")
+SELF = Tone("--plot-self", "#8a4fe0", "#b45cff", "P")
+PAIR = Tone("--plot-pair", "#0f8f5f", "#3fdc96", "D")
+LESS = Tone("--plot-less", "#3f1fa8", "#7f7bd8", "v")
 
 TONES: tuple[Tone, ...] = (
     *(INK, MUTED, GRID, SHADE, CARD, BASE, REASONING, RANDOM, NOISE),
     *(OTHER_LABEL, MEAN, SELF, PAIR, LESS, RANDOM_LIKE, SHUFFLED),
 )
+
+SERIES: tuple[Tone, ...] = (INK, BASE, REASONING, RANDOM, NOISE, OTHER_LABEL, MEAN, SELF, PAIR, LESS)
+"""Tones that may stand in one figure."""
 
 VERDICT_TONES: dict[str, Tone] = {
     "synergy": PAIR,

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 
 from multidir.stats.estimate import NOT_ESTIMABLE as NOT_ESTIMABLE  # for those who write numbers themselves
+from multidir.stats.estimate import Estimate, percent_digits
 from multidir.stats.estimate import percent as share_with_interval
-from multidir.stats.estimate import percent_digits
 
 UNSCORED = "not scored"
 
@@ -28,16 +28,14 @@ def percent_estimate(share: float, low: float, high: float) -> str:
     """A share with its interval: `36% [31, 41]`."""
     if is_unknown(share):
         return UNSCORED
-    return share_with_interval(share, *(math.nan if is_unknown(end) else end for end in (low, high)))
+    return share_with_interval(share, *_known(low, high))
 
 
 def estimate(value: float, low: float, high: float, decimals: int = 2, sign: str = "") -> str:
     """A value with its interval: `0.31 [0.22, 0.40]`; the sign `+` writes that of the value always."""
     if is_unknown(value):
         return UNSCORED
-    if is_unknown(low) or is_unknown(high):
-        return f"{value:{sign}.{decimals}f} {NOT_ESTIMABLE}"
-    return f"{value:{sign}.{decimals}f} [{low:.{decimals}f}, {high:.{decimals}f}]"
+    return f"{Estimate(value, *_known(low, high), 0, ''):{sign}.{decimals}f}"
 
 
 def fold(value: float, low: float = math.nan, high: float = math.nan) -> str:
@@ -78,3 +76,7 @@ def dose_axis(unit: str) -> str:
 def members(pairs: Sequence[tuple[str, str]]) -> tuple[str, str]:
     """What both of a pair are called: their names where there is one pair, else their place in its name."""
     return pairs[0] if len(pairs) == 1 else ("the one named first", "the one named second")
+
+
+def _known(*ends: float) -> tuple[float, ...]:
+    return tuple(math.nan if is_unknown(end) else float(end) for end in ends)

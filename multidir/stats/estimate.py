@@ -62,6 +62,14 @@ class Estimate:
         """A share as people read it."""
         return percent(self.value, self.low, self.high)
 
+    def __format__(self, spec: str) -> str:
+        """Value and interval as people read them: `f"{estimate:+.2f}"` is `+0.72 [0.56, 0.89]`."""
+        if not spec:
+            return str(self)
+        plain = spec.lstrip("+")
+        interval = f"[{self.low:{plain}}, {self.high:{plain}}]" if self.has_interval else NOT_ESTIMABLE
+        return f"{self.value:{spec}} {interval}"
+
     def __str__(self) -> str:
         interval = f"[{self.low:.3g}, {self.high:.3g}]" if self.has_interval else NOT_ESTIMABLE
         return f"{self.value:.3g} {interval} ({', '.join(p for p in (self.scale, f'n={self.n}', self.method) if p)})"

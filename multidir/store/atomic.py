@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from multidir.errors import ConfigError
+from multidir.progress import progress
 from multidir.store.plain import plain
 
 PARTIAL = ".partial"
@@ -129,10 +130,11 @@ def sha256_bytes(data: bytes) -> str:
 
 def sha256_file(path: Path) -> str:
     """Hexadecimal sha256 of a file, read in pieces of 1 MiB."""
-    digest = hashlib.sha256()
-    with Path(path).open("rb") as file:
+    digest, path = hashlib.sha256(), Path(path)
+    with path.open("rb") as file, progress(path.stat().st_size, f"hashing {path.name}", "B") as bar:
         while piece := file.read(_CHUNK):
             digest.update(piece)
+            bar.update(len(piece))
     return digest.hexdigest()
 
 

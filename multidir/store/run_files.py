@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from multidir.errors import ConfigError, FormatError
+from multidir.progress import each
 from multidir.store.atomic import PARTIAL, sha256_file, sha256_json
 from multidir.store.locks import NAME as LOCK
 from multidir.store.manifest_file import MANIFEST, read_manifest
@@ -96,7 +97,7 @@ def verify_run(path: Path) -> list[str]:
         return [f"the run is {manifest['status']!r}, not complete"]
     problems = missing_outputs(path, manifest)
     named = {problem.split(" ", 1)[0] for problem in problems}
-    for name, item in manifest["outputs"].items():
+    for name, item in each(manifest["outputs"].items(), "verifying", "file", len(manifest["outputs"])):
         if name not in named and sha256_file(path / name) != item["sha256"]:
             problems.append(f"{name} was changed after the run: its hash differs from the manifest")
     known = set(manifest["outputs"])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from multidir.errors import FormatError
+from multidir.progress import each
 from multidir.store.atomic import PARTIAL, sha256_file, sha256_json, write_json_atomic
 from multidir.store.manifest_file import MANIFEST, read_manifest
 from multidir.store.plain import build, plain
@@ -176,7 +177,8 @@ def changed_files(folder: Path, manifest: StoreManifest) -> list[str]:
     """One sentence per file that is gone, has another size, or has another sha256."""
     problems = _missing(folder, manifest.files())
     bad = {problem.split(" ", 1)[0] for problem in problems}
-    for name, (_, digest) in manifest.files().items():
+    files = manifest.files()
+    for name, (_, digest) in each(files.items(), "verifying", "file", len(files)):
         if name not in bad and sha256_file(folder / name) != digest:
             problems.append(f"{name} was changed: its sha256 differs from the manifest")
     return problems

@@ -80,3 +80,8 @@ def test_an_unwritable_folder_is_our_own_error(tmp_path: Path, capsys: pytest.Ca
     (tmp_path / "file").write_text("")
     assert main(["run", "data/prompts", "--runs", str(tmp_path / "file" / "runs")]) == 1
     assert "cannot write" in capsys.readouterr().err
+
+
+def test_a_bare_command_shows_how_to_begin(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([]) == 2
+    assert "multidir run study --preset tiny" in capsys.readouterr().err

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.axes import Axes
-from matplotlib.colors import to_hex
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.lines import Line2D
 
 from multidir.errors import ConfigError, FormatError
 from multidir.report import figures, words
-from multidir.report.style import BASE, CARD, REASONING
+from multidir.report.style import BASE, CARD, REASONING, SERIES
 from tests.report import demo
 from tests.report.conftest import DRAWINGS, Drawing, drawn
 
@@ -453,3 +454,59 @@ def test_many_dictionaries_are_told_apart_by_architecture_in_the_legend() -> Non
     curves = pd.concat([demo.curve_table().assign(name=name) for name in names])
     (legend,) = figures.training_curves(curves).figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["jumprelu", "topk"]
+
+
+# --- colours -------------------------------------------------------------------------------------
+
+_SEEN = {  # Machado, Oliveira and Fernandes (2009), severity 1, on linear RGB
+    "full colour": np.eye(3),
+    "no red cones": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+    ),
+    "no green cones": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+    ),
+}
+_XYZ = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+
+
+def _linear(colour: str) -> np.ndarray:
+    rgb = np.array(to_rgb(colour))
+    return np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+
+
+def _lab(linear: np.ndarray) -> np.ndarray:
+    share = _XYZ @ np.clip(linear, 0, 1) / np.array([0.95047, 1.0, 1.08883])
+    x, y, z = np.where(share > 0.008856, np.cbrt(share), 7.787 * share + 16 / 116)
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def _apart(one: str, other: str) -> float:
+    """Distance in Lab, for the eyes that tell the two least apart."""
+    return min(float(np.linalg.norm(_lab(m @ _linear(one)) - _lab(m @ _linear(other)))) for m in _SEEN.values())
+
+
+@pytest.mark.parametrize("mode", ["light", "dark"])
+def test_any_two_series_stay_apart_for_all_eyes_and_stand_out_from_the_card(mode: str) -> None:
+    colours = [getattr(tone, mode) for tone in SERIES]
+    assert min(_apart(*two) for two in combinations(colours, 2)) > 12
+    card = float((_XYZ @ _linear(getattr(CARD, mode)))[1])
+    for colour in colours:
+        light, dark = sorted([card, float((_XYZ @ _linear(colour))[1])], reverse=True)
+        assert (light + 0.05) / (dark + 0.05) > 3
+
+
+def test_vermilion_and_olive_of_one_lightness_would_not_pass() -> None:
+    full = float(np.linalg.norm(_lab(_linear("#d55e00")) - _lab(_linear("#8a6d00"))))
+    assert _apart("#d55e00", "#8a6d00") < 12 < full
+
+
+def test_an_incoherent_point_has_no_band_and_does_not_stretch_the_axis() -> None:
+    cells = demo.dose_cells()
+    last = (cells["dose"] == cells["dose"].max()) & (cells["direction_role"] == "base")
+    cells.loc[last, ["coherent_share", "high"]] = [0.0, 0.97]
+    plot = figures.dose_curves(cells)
+    assert plot.data["high"].max() == 0.97  # the numbers keep it
+    assert max(axes.get_ylim()[1] for axes in plot.figure.axes) < 0.9

@@ -248,6 +248,12 @@ def test_control_characters_and_lone_surrogates_do_not_lose_the_page(tmp_path: P
     assert "a\u2400b\u241b[31m\tc\n?d" in html
 
 
+def test_marks_that_turn_text_round_are_shown_in_their_place() -> None:
+    text = "a\u202eb\u2066c\x9bd\u05d0"  # Hebrew letters are text
+    assert blocks.visible(text) == "a\u2426b\u2426c\u2426d\u05d0"
+    assert len(blocks.visible(text)) == len(text)  # sentences keep their places
+
+
 def test_trace_text_is_cut_at_its_sentences_and_nothing_is_lost() -> None:
     trace = _trace("One. Wait, two. Three")
     sentences = [
