@@ -1,4 +1,4 @@
-"""What a GPU can do beside computing: send rows home on a stream of their own, run compiled blocks, replay a step."""
+"""Which device computes, and what a GPU can do beside: send rows home meanwhile, run compiled blocks, replay a step."""
 
 from __future__ import annotations
 
@@ -13,6 +13,11 @@ from torch import Tensor, nn
 from multidir.models.blocks import decoder_blocks
 
 log = logging.getLogger(__name__)
+
+
+def named_device(name: str) -> torch.device:
+    """The device of a setting: `auto` is CUDA when there is one, otherwise the CPU."""
+    return torch.device(("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name)
 
 
 class Drain:

@@ -23,6 +23,7 @@ from transformers.utils.hub import cached_file
 
 from multidir.errors import ConfigError, MissingExtra, ModelError, MultidirError
 from multidir.models.blocks import decoder_blocks
+from multidir.models.device import named_device
 from multidir.models.language_model import LanguageModel
 from multidir.models.source import Located, locate
 from multidir.store.atomic import explain, make_folder, sha256_file
@@ -55,7 +56,7 @@ def load_model(
         MissingExtra: a packaged model without its package, or a GGUF file without the `gguf` package.
     """
     located = locate(str(source), gguf_file)
-    where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    where = named_device(device)
     with _quiet():
         tokenizer = _load_tokenizer(located, str(source))
         model = _load_weights(located, str(source), _dtype(dtype, where), upto_layer)
@@ -70,7 +71,7 @@ def load_head(source: str | Path, role: Role, device: str = "auto") -> LanguageM
         ModelError, MissingExtra: as `load_model`.
     """
     located = locate(str(source))
-    where = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
+    where = named_device(device)
     with _quiet():
         tokenizer = _load_tokenizer(located, str(source))
         with _explained(str(source), "model"):

@@ -89,7 +89,7 @@ class Scene:
         return budget.judge_dollars(self.habits, self.prices, texts, new)
 
 
-Estimate = tuple[Row, Facts]
+Estimated = tuple[Row, Facts]
 Inputs = dict[str, Facts]
 
 
@@ -124,7 +124,7 @@ def shape_of(preset: Preset) -> Shape | None:
     return Shape.read(Path(source.name)) if source.is_folder and source.gguf_file is None else preset.shape
 
 
-def _prompts(name: str, s: Any, _: Inputs, __: Scene) -> Estimate:
+def _prompts(name: str, s: Any, _: Inputs, __: Scene) -> Estimated:
     try:
         categories = len({prompt.category for prompt in read_prompts(s.prompts)})
     except ConfigError:
@@ -134,7 +134,7 @@ def _prompts(name: str, s: Any, _: Inputs, __: Scene) -> Estimate:
     return Row(name, texts=sum(facts.prompts.values())), facts
 
 
-def _traces(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+def _traces(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimated:
     texts, prompt = inputs["prompts"].prompts[s.split] * s.rollouts, scene.habits.prompt_tokens
     tokens = texts * (prompt + s.max_new_tokens)
     row = Row(
@@ -148,20 +148,20 @@ def _traces(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
     return row, Facts(texts=texts, tokens=prompt + s.max_new_tokens, new=s.max_new_tokens)
 
 
-def _imported(name: str, s: Any, _: Inputs, scene: Scene) -> Estimate:
+def _imported(name: str, s: Any, _: Inputs, scene: Scene) -> Estimated:
     texts = CATEGORIES * (s.per_category or 30)
     new = min(500, s.max_tokens)
     return Row(name, texts=texts), Facts(texts=texts, tokens=scene.habits.prompt_tokens + new, new=new)
 
 
-def _annotate(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+def _annotate(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimated:
     traces = inputs["traces"]
     sentences = traces.texts * scene.habits.sentences(traces.new)
     judge, paid = scene.judging(traces.texts, traces.new), s.annotator not in FREE
     return Row(name, texts=traces.texts, disk=200 * sentences, judge=judge, paid=paid), Facts()
 
 
-def _activations(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+def _activations(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimated:
     traces = inputs["traces"]
     tokens, sites = traces.texts * traces.tokens, len(s.sites)
     read, facts = tokens * scene.roles, Facts(texts=sites, tokens=traces.tokens)
@@ -173,23 +173,23 @@ def _activations(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
     return Row(name, texts=traces.texts, read=read, disk=disk, gpu=scene.roles * seconds), facts
 
 
-def _directions(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+def _directions(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimated:
     places = (len(s.sites) or inputs["activations"].texts) * len(s.windows)
     found = places * scene.roles * (len(s.labels) or LABELS)
     disk = 0 if scene.shape is None else found * scene.shape.width * 8
     return Row(name, cells=found, disk=disk), Facts(directions=places)
 
 
-def _offsets(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+def _offsets(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimated:
     return _steered(name, 1 + len(s.doses) * inputs["directions"].directions, s, inputs, scene), Facts()
 
 
-def _steering(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+def _steering(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimated:
     cells = scene.roles * (1 + scene.roles * len(s.doses)) + s.n_random
     return _steered(name, cells, s, inputs, scene), Facts()
 
 
-def _ablation(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+def _ablation(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimated:
     """Arms on all problems, and random ablations of two kinds on some of them; without problems, in written texts."""
     arms = {"project": s.first, "mean": s.first, "span": s.first - 1, "inlp": len(s.inlp), "leace": 1, "gated": 1}
     if "prompts" not in inputs:
@@ -202,12 +202,12 @@ def _ablation(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
     return _steered(name, cells + 2 * round(s.n_random * share), s, inputs, scene), Facts()
 
 
-def _candidates(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+def _candidates(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimated:
     """Each is added and taken out in written texts."""
     return _forced(name, 1 + 2 * (s.measured + 3 * s.controls), s, inputs, scene), Facts()
 
 
-def _combination(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+def _combination(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimated:
     """The protocol's cells and its controls on both models; at most this where fixed texts are read, not written."""
     cells = scene.roles * len(protocol(len(s.names) or s.k or 2, flips=True, n_random=s.size.n_random).doses)
     texts = cells * (s.size.problems or inputs["prompts"].prompts[s.split])
@@ -216,17 +216,17 @@ def _combination(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
     return Row(name, cells, texts, read, written, gpu=scene.generation(texts, s.max_new_tokens)), Facts()
 
 
-def _baselines(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+def _baselines(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimated:
     cells = 1 + (4 + len(s.labels)) * len(s.doses) + 3 * s.n_null
     return _steered(name, cells, s, inputs, scene), Facts()
 
 
-def _layers(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+def _layers(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimated:
     cells = 1 + scene.roles * inputs["directions"].directions * len(s.doses)
     return _steered(name, cells, s, inputs, scene), Facts()
 
 
-def _reasoner(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
+def _reasoner(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimated:
     learnt = s.tuning.steps * s.tuning.drawing.rows * s.tuning.drawing.stretch
     texts = 2 * s.rollouts * round(s.held_out * inputs["traces"].texts)
     read, written = learnt + texts * scene.habits.prompt_tokens, texts * s.max_new_tokens
@@ -262,7 +262,7 @@ def _steered(name: str, cells: int, s: Any, inputs: Inputs, scene: Scene) -> Row
     )
 
 
-HANDLERS: dict[str, Callable[[str, Any, Inputs, Scene], Estimate]] = {
+HANDLERS: dict[str, Callable[[str, Any, Inputs, Scene], Estimated]] = {
     "data/prompts": _prompts,
     "data/traces": _traces,
     "data/import-traces": _imported,

@@ -16,6 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from multidir.models.device import named_device
+
 
 @dataclass(frozen=True)
 class Group:
@@ -63,7 +65,7 @@ def process_device(name: str = "auto") -> str:
     Args:
         name: `auto` is CUDA when there is one, otherwise the CPU.
     """
-    device = ("cuda" if torch.cuda.is_available() else "cpu") if name == "auto" else name
+    device = str(named_device(name))
     return f"cuda:{os.environ['LOCAL_RANK']}" if device == "cuda" and "LOCAL_RANK" in os.environ else device
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from multidir.errors import DesignError
 from multidir.stats.estimate import Estimate
 from multidir.types import BoolArray, FloatArray, IntArray
+
+_METHOD = "cluster-robust t"
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,10 +31,8 @@ class MeanDifferences:
 
     def estimate(self, column: int, scale: str = "", level: float = 0.95) -> Estimate:
         """One column with its interval, from Student's t with one degree of freedom less than clusters."""
-        half = stats.t.ppf((1 + level) / 2, self.clusters - 1) * self.error[column]
-        value = float(self.value[column])
-        method = "cluster-robust t"
-        return Estimate(value, float(value - half), float(value + half), self.clusters, method, scale, level)
+        value, error = float(self.value[column]), float(self.error[column])
+        return Estimate.from_error(value, error, self.clusters, _METHOD, scale, level)
 
 
 def cluster_means(values: FloatArray, clusters: IntArray, scale: str = "", level: float = 0.95) -> list[Estimate]:
@@ -59,11 +58,8 @@ def cluster_means(values: FloatArray, clusters: IntArray, scale: str = "", level
     summed = np.zeros((m, x.shape[1]))
     np.add.at(summed, cluster, (x - mean) / len(x))
     error = np.sqrt((summed**2).sum(axis=0) * m / (m - 1)) if m > 1 else np.full(x.shape[1], np.nan)
-    half = stats.t.ppf((1 + level) / 2, max(m - 1, 1)) * error
-    method = "cluster-robust t"
-    return [
-        Estimate(v, v - h, v + h, m, method, scale, level) for v, h in zip(mean.tolist(), half.tolist(), strict=True)
-    ]
+    pairs = zip(mean.tolist(), error.tolist(), strict=True)
+    return [Estimate.from_error(each, its, m, _METHOD, scale, level) for each, its in pairs]
 
 
 def mean_differences(values: FloatArray, positive: BoolArray, clusters: IntArray) -> MeanDifferences:

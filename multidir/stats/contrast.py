@@ -53,10 +53,7 @@ class Contrast:
 
     def estimate(self, scale: str = "log-odds", level: float = 0.95) -> Estimate:
         """The value with its interval."""
-        if math.isnan(self.error) or math.isnan(self.value):
-            return Estimate(self.value, math.nan, math.nan, self.n, self.method, scale, level)
-        half = float(stats.t.ppf((1 + level) / 2, self.n - 1)) * self.error
-        return Estimate(self.value, self.value - half, self.value + half, self.n, self.method, scale, level)
+        return Estimate.from_error(self.value, self.error, self.n, self.method, scale, level)
 
     def p_beyond(self, margin: float) -> float:
         """Two-sided p-value of the null that the value lies within -margin..margin; margin 0 is the point null.

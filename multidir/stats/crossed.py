@@ -16,7 +16,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from multidir.errors import DesignError
 from multidir.stats.estimate import Estimate
@@ -85,11 +84,8 @@ class RandomTreatments:
         return self._estimate(real.value - self.value, variance, scale, level)
 
     def _estimate(self, value: float, variance: float, scale: str, level: float) -> Estimate:
-        n = self.cells.shape[1]
-        if not np.isfinite(variance) or variance == 0 or n < 2:
-            return Estimate(value, np.nan, np.nan, n, _METHOD, scale, level)
-        half = float(stats.t.ppf((1 + level) / 2, min(self.cells.shape) - 1) * np.sqrt(variance))
-        return Estimate(value, value - half, value + half, n, _METHOD, scale, level)
+        freedom = min(self.cells.shape) - 1
+        return Estimate.from_error(value, float(np.sqrt(variance)), self.cells.shape[1], _METHOD, scale, level, freedom)
 
 
 def _over(influence: FloatArray) -> float:

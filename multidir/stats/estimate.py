@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Self
+
+from scipy.special import stdtrit
 
 from multidir.errors import DesignError
 
@@ -47,6 +50,32 @@ class Estimate:
         """Refuse a reversed interval."""
         if self.low > self.high:
             raise DesignError(f"interval of {self.value:g} is reversed: [{self.low:g}, {self.high:g}]")
+
+    @classmethod
+    def from_error(
+        cls,
+        value: float,
+        error: float,
+        n: int,
+        method: str,
+        scale: str = "",
+        level: float = 0.95,
+        freedom: int | None = None,
+    ) -> Self:
+        """Value -+ t(freedom) error; not estimable where the error is unknown, or zero as of data that do not vary.
+
+        Args:
+            value: of the statistic.
+            error: its standard error.
+            n: independent units.
+            method: how the error was found.
+            scale: for print.
+            level: coverage wanted.
+            freedom: degrees of freedom of the error; n - 1 when absent.
+        """
+        known = math.isfinite(error) and error > 0 and n > 1
+        half = error * float(stdtrit(n - 1 if freedom is None else freedom, (1 + level) / 2)) if known else math.nan
+        return cls(value, value - half, value + half, n, method, scale, level)
 
     @property
     def has_interval(self) -> bool:

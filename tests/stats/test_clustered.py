@@ -79,3 +79,10 @@ def test_means_have_the_clustered_error_of_statsmodels(rng: np.random.Generator)
     assert not cluster_means(x, np.zeros(len(x), int))[0].has_interval, "one cluster says nothing of the spread"
     with pytest.raises(DesignError, match="a mean needs rows"):
         cluster_means(x[:0], cluster[:0])
+
+
+def test_values_that_do_not_vary_have_no_interval_rather_than_one_of_no_width(rng: np.random.Generator) -> None:
+    (constant, varied) = cluster_means(np.column_stack([np.ones(20), rng.normal(size=20)]), np.arange(20) // 2)
+    assert constant.value == 1
+    assert not constant.has_interval
+    assert varied.low < varied.value < varied.high
