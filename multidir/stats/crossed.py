@@ -12,6 +12,7 @@ Source: Cameron, Gelbach and Miller, J. Bus. Econ. Stat. 29 (2011).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,7 +71,7 @@ class RandomTreatments:
         """
         k = len(self.cells)
         by_treatment = k / (k - 1) * float((self.cells.sum(axis=1) ** 2).sum())
-        return max(0.0, by_treatment * (1 + errors * np.sqrt(2 / (k - 1))) - float((self.cells**2).sum()))
+        return max(0.0, by_treatment * (1 + errors * math.sqrt(2 / (k - 1))) - float((self.cells**2).sum()))
 
     def change(self, plain: Ratio, scale: str = "share", level: float = 0.95) -> Estimate:
         """Their mean effect: the pooled value minus that of nothing done."""
