@@ -40,7 +40,7 @@ class Config:
     activations: Path
     """Run folder of data/activations or data/relabel, or a store."""
     dictionary: Path | None = None
-    """Folder of a trained dictionary of the table's site, for k-sparse probes over its latents."""
+    """A dictionary of the table's site, for k-sparse probes over its latents: its folder, or a run of train/sae."""
     science: Science = field(default_factory=Science)
     compute: Compute = field(default_factory=Compute)
 

@@ -62,11 +62,13 @@ def ablation_study(
         choice: settings.
         file: outcomes of free generation.
     Raises:
-        ConfigError: directions of several sites, or none to study.
+        ConfigError: directions of several sites or of another model's width, or none to study.
         DesignError: too few labelled sentences.
     """
     chosen = chosen_directions(directions, choice)
-    site = chosen[0].site
+    site, d = chosen[0].site, chosen[0].unit.size
+    if d != store.d:
+        raise ConfigError(f"direction {chosen[0].name!r} has width {d}, and {store.path} holds rows of width {store.d}")
     sought = Sought.read(store, annotator, choice.label, lm.role, site, parse_window(choice.fit_window), choice.seed)
     questions = Questions.of(store, annotator, choice.label, choice.texts)
     tokens = word_tokens(lm, choice.words)
@@ -84,14 +86,14 @@ def ablation_study(
         "sets": sets_table(lm, chosen, mean, questions, tokens),
         "probes": probes_after(sought, arms, targets, choice.folds, choice.penalty, choice.draws, choice.seed),
     }
+    full = pd.concat([damage[(damage["share"] == 1) & ~damage["kind"].isin(NULLS)], pooled], ignore_index=True)
     if bench is None:
-        full = pd.concat([damage[(damage["share"] == 1) & ~damage["kind"].isin(NULLS)], pooled], ignore_index=True)
         return Results(tables, _forced_headline(full), needed_verdicts(full, IN_LOG_ODDS))
     by_arm = write_texts(bench, written, random, choice.null_prompts, file)
     kinds = {arm.name: arm.kind for arm in arms}
     texts = texts_table(by_arm, kinds, answers, choice.draws, choice.seed, choice.causes)
     verdicts = needed_verdicts(texts, AFTER_BOTH if choice.causes else IN_TEXTS)
-    return Results({**tables, "texts": texts}, _headline(texts), verdicts)
+    return Results({**tables, "texts": texts}, f"{_headline(texts)}; {_random_in_written_texts(full)}", verdicts)
 
 
 def chosen_directions(directions: DirectionSet, choice: AblationChoice) -> list[Direction]:
@@ -135,6 +137,13 @@ def _forced_headline(full: pd.DataFrame) -> str:
     parts = [f"before backtracking the log-odds of the words fall most with '{best['arm']}': {told(best, IN_LOG_ODDS)}"]
     parts += [f"with {NULL_NAMES[kind]} {told(row, IN_LOG_ODDS)}" for kind, row in _each_null(full)]
     return "; ".join(parts)
+
+
+def _random_in_written_texts(full: pd.DataFrame) -> str:
+    """What random ablations do where no text is drawn, only directions are: the sharper look at the nulls."""
+    parts = [f"{told(row, IN_LOG_ODDS)} with {NULL_NAMES[kind]}" for kind, row in _each_null(full)]
+    said = f"{IN_LOG_ODDS.moved} {' and '.join(parts)}" if parts else "no random ablations were run"
+    return f"in texts already written, {said}"
 
 
 def _each_null(table: pd.DataFrame) -> list[tuple[str, pd.Series]]:

@@ -113,7 +113,8 @@ def random_arms(arms: Sequence[Arm], mean: FloatArray, rows: FloatArray, count: 
 
     `random` does the same to as many random directions as the strongest arm has: is the operation harmless? As random
     directions hold little, it changes little. `matched` reads what the strongest arm reads and takes it out of random
-    directions instead, at each token exactly as long as that arm's edit: does equal damage do as much?
+    directions instead, at each token exactly as long as that arm's edit: does equal damage do as much? A little may be
+    real, whatever the directions: noise lowers a behaviour that needs two causes at once where both stand already.
 
     Args:
         arms: those that are compared with them; the strongest one changes the rows most.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -130,8 +130,8 @@ def sets_table(
     Returns:
         part (`all`, `without`, `without group`, `alone`), name, rank, fall, low, high; and for what was left out loss,
         loss_low, loss_high: the fall that is missing without it, on the same questions. `verdict`: `needed` when the
-        whole interval of the loss is above zero, `redundant` when it does something alone and nothing is missing
-        without it, else `no effect seen`.
+        whole interval of the loss is above zero, `redundant` when it, or one of its group, does something alone and
+        nothing is missing without it, else `no effect seen`.
     """
     cells = [("all", "all", list(chosen)), *(("alone", item.name, [item]) for item in chosen)]
     cells += [("without", item.name, [other for other in chosen if other is not item]) for item in chosen]
@@ -156,11 +156,12 @@ def sets_table(
             row |= {"loss": loss.value, "loss_low": loss.low, "loss_high": loss.high}
         rows.append(row)
     table = pd.DataFrame(rows)
-    return _with_verdicts(table) if "loss" in table else table
+    return _with_verdicts(table, {item.name: item.method for item in chosen}) if "loss" in table else table
 
 
-def _with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
+def _with_verdicts(table: pd.DataFrame, methods: Mapping[str, str]) -> pd.DataFrame:
     alone = table[table["part"] == "alone"].set_index("name")["low"].to_dict()
+    groups = {method: max(alone[name] for name, own in methods.items() if own == method) for method in methods.values()}
     words = []
     for _, row in table.iterrows():
         if not str(row["part"]).startswith("without"):
@@ -168,5 +169,6 @@ def _with_verdicts(table: pd.DataFrame) -> pd.DataFrame:
         elif row["loss_low"] > 0:
             words.append("needed")
         else:
-            words.append("redundant" if alone.get(row["name"], np.nan) > 0 else "no effect seen")
+            acts = (groups if row["part"] == "without group" else alone)[row["name"]] > 0
+            words.append("redundant" if acts else "no effect seen")
     return table.assign(verdict=words)

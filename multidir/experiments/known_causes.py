@@ -49,23 +49,23 @@ def labelled_causes(places: Places, x: FloatArray, bits: IntArray) -> dict[str, 
 
 
 def nearest_candidates(truth: Mapping[str, FloatArray], ordered: list[Direction]) -> pd.DataFrame:
-    """For each cause the candidate that stands for it: of those that are closer to it than to another, the closest.
+    """For each cause the candidate that stands for it: of those that point to no other half as much, the closest.
 
-    A mixture of both causes, such as a difference of means by the behaviour, is at a cosine of 0.7 with either; it
-    cannot stand for both.
+    A mixture of both causes, such as a difference of means by the behaviour, is at a cosine of 0.7 with either and a
+    little closer to one of them; it stands for neither.
 
     Args:
         truth: (d,) unit vector by cause.
         ordered: candidates, strongest first.
     Returns:
         cause, direction, place (from 1), cosine, and others: the largest cosine with another cause. Where no candidate
-        is closest to a cause, its direction is empty and its numbers are unknown.
+        stands for a cause, its direction is empty and its numbers are unknown.
     """
     cosines = np.stack([item.unit for item in ordered]) @ np.stack(list(truth.values())).T
     rows = []
     for number, cause in enumerate(truth):
         mine, others = cosines[:, number], np.delete(cosines, number, axis=1).max(axis=1)
-        own = np.flatnonzero(mine > others)
+        own = np.flatnonzero(mine > 2 * others.clip(min=0))
         facts: dict[str, object] = {
             "cause": cause,
             "direction": "",

@@ -39,7 +39,7 @@ class Places:
             where = f"with a window {offsets[0]}..{offsets[1]} within a reply"
             raise DesignError(
                 f"{int(before.sum())} of {len(before)} sentences of {annotator} {where} are {label!r}; both kinds are "
-                "needed. Label more traces, or choose another label or window"
+                f"needed. There are {', '.join(windows.labels)}; choose another label or window, or label more traces"
             )
         return cls(windows.rows(), before, windows.trace)
 

@@ -17,13 +17,15 @@ from multidir.types import FloatArray
 def normals(at: Place, found: Mapping[str, FloatArray], annotator: str, label: str) -> list[Direction]:
     """Every kind of probe at one place, and the logistic probes at the same offset of the other sites.
 
+    A probe that uses no channel, as a strong L1 penalty may have it, points nowhere and is left out.
+
     Args:
         at: the place.
         found: (d,) weights of all rows by kind.
         annotator: whose labels were learned.
         label: the positive class.
     """
-    made = [_direction(at, kind, weight, annotator, label) for kind, weight in found.items()]
+    made = [_direction(at, kind, weight, annotator, label) for kind, weight in found.items() if weight.any()]
     for (role, site, offset), fitted in at.grid.cells.items():
         if role == at.role and offset == at.offset and site != at.site:
             other = Place(at.store, at.grid, role, site, offset, at.solver)

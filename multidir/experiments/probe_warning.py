@@ -73,7 +73,8 @@ def warning_sentence(table: pd.DataFrame) -> str:
     for rate, some in table.groupby("allowed"):
         half = some[(some["caught"] >= 0.5) & (some["offset"] < some["offset"].max())]
         last = some[some["offset"] == some["offset"].max()].iloc[0]
-        told = f"{last['caught']:.0%} {-last['offset']:.0f} token before the sentence"
+        distance = f"{-last['offset']:.0f} token{'' if last['offset'] == -1 else 's'}"
+        told = f"{last['caught']:.0%} {distance} before the sentence"
         early = f", half of them already {-half['offset'].min():.0f} tokens before" if len(half) else ""
         parts.append(f"at {rate:.0%} false alarms the probe catches {told}{early}")
     return "; ".join(parts)

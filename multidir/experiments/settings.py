@@ -140,12 +140,20 @@ class Probes:
 
     def __post_init__(self) -> None:
         """Refuse settings that no probe can be fitted with."""
+        lists = ("penalties", "lasso_penalties", "shrinkages", "ks", "pool_ridges", "offsets", "false_alarms")
+        if empty := [name for name in lists if not getattr(self, name)]:
+            raise ConfigError(f"--{' --'.join(name.replace('_', '-') for name in empty)} need a value at least")
         numbers = (*self.penalties, *self.lasso_penalties, self.sparse_penalty, *self.pool_ridges)
-        if not self.penalties or not self.offsets or min(numbers) <= 0 or self.folds < 3 or self.shuffles < 1:
+        if min(numbers) <= 0 or min(self.ks) < 1 or self.folds < 3 or self.shuffles < 1:
             raise ConfigError(
                 f"--penalties {self.penalties}, --lasso-penalties {self.lasso_penalties} and --pool-ridges "
-                f"{self.pool_ridges} are above 0, --offsets {self.offsets} is not empty, --folds {self.folds} at least "
-                f"3 and --shuffles {self.shuffles} at least 1"
+                f"{self.pool_ridges} are above 0, --ks {self.ks} and --shuffles {self.shuffles} at least 1, and "
+                f"--folds {self.folds} at least 3"
+            )
+        if min(self.offsets) >= 0 or not all(0 < rate < 1 for rate in self.false_alarms):
+            raise ConfigError(
+                "what is known early takes an offset before the sentence and rates of false alarms between 0 and 1; "
+                f"got --offsets {self.offsets} and --false-alarms {self.false_alarms}"
             )
 
 
@@ -265,6 +273,8 @@ class AblationChoice:
                 f"--n-random and --null-prompts that are not negative; got {self.first}, {self.texts}, "
                 f"{self.rollouts}, {self.folds}, {self.n_random} and {self.null_prompts}"
             )
+        if self.n_random == 1:
+            raise ConfigError("--n-random 1 does not tell how far random ablations differ; take 20, or 0 for none")
         if 1.0 not in self.shares or not all(0 < share <= 1 for share in self.shares):
             raise ConfigError(f"--shares are in (0, 1] and hold 1, got {self.shares}")
         if unknown := sorted(set(self.generated) - set(ARMS)):

@@ -67,15 +67,20 @@ def find_rows(store: ActivationStore, annotator: str, label: str, offsets: Offse
     positive = np.array([windows.labels[i] == label for i in windows.label[kept]], dtype=bool)
     if not positive.any() or positive.all():
         where = f" of category {category}" if category else ""
+        there = f"labels {', '.join(windows.labels)}"
+        there += f"; categories {', '.join(np.unique(names))}" if category else ""
         raise DesignError(
             f"{store.path}: {int(positive.sum())} of the {len(kept)} sentences{where} that have the tokens "
-            f"{offsets[0]}..{offsets[1]} are labelled {label!r} by {annotator}; a probe needs both kinds. "
-            "Check the label, or begin closer to the sentence"
+            f"{offsets[0]}..{offsets[1]} in their reply are labelled {label!r} by {annotator}; a probe needs both "
+            f"kinds. There are {there}. Check these, or take offsets closer to the sentence"
         )
     group, remarks = prompt_groups(store)
     reply = np.array([info.row_start + info.n_prompt for info in store.traces], dtype=np.int64)
     categories, category_of = np.unique(names, return_inverse=True)
-    remarks += (f"{windows.outside} labelled sentences lack a token of {offsets[0]}..{offsets[1]} and are left out",)
+    if windows.outside:
+        remarks += (
+            f"{windows.outside} labelled sentences lack a token of {offsets[0]}..{offsets[1]} and are left out",
+        )
     return ProbeRows(
         start,
         offsets,

@@ -77,7 +77,7 @@ def ablation_damage(table: pd.DataFrame) -> Plot:
                 axes.plot(xs[-1:], ys[-1:], tone.marker, color=tone.light, markersize=5)
             axes.set_xlabel(label)
             axes.set_xlim(left=0)
-        panels[0].set_ylabel("fall of the log-odds before it")
+        panels[0].set_ylabel("fall of the log-odds before the behaviour")
         kinds = [kind for kind in NAMES if (data["kind"] == kind).any()]
         draw.legend(figure, [draw.line_key(TONES[kind], NAMES[kind]) for kind in kinds], 2 if narrow else 4)
 

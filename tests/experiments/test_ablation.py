@@ -191,7 +191,7 @@ def test_twins_are_redundant_and_the_other_cause_is_needed(
     alone = table[table["part"] == "alone"].set_index("name")
     assert (alone["low"] > 0).all()
     both = table[table["part"] == "without group"].set_index("name")
-    assert set(both.index) == {"given", "probe"}
+    assert both["verdict"].to_dict() == {"given": "needed", "probe": "redundant"}
     np.testing.assert_allclose(
         table.loc[table["part"] == "all", "fall"].iloc[0] - without["fall"], without["loss"], rtol=1e-9
     )
@@ -234,6 +234,12 @@ def test_one_site_and_something_to_study(causes: list[Direction]) -> None:
         chosen_directions(DirectionSet([causes[0], far]), CHOICE)
     with pytest.raises(ConfigError, match="nowhere: every direction is a control"):
         chosen_directions(DirectionSet([control]), CHOICE)
+
+
+def test_directions_of_another_model_are_refused_by_their_width(store: ActivationStore, lm: LanguageModel) -> None:
+    foreign = DirectionSet([Direction("other", np.eye(7)[0], 1.0, SITE)])
+    with pytest.raises(ConfigError, match=f"direction 'other' has width 7, and .* holds rows of width {store.d}"):
+        ablation_study(lm, None, store, "grammar/1", foreign, [], {}, CHOICE, Path("x"))
 
 
 def test_answers_are_read_from_the_last_answer() -> None:
@@ -311,6 +317,7 @@ def test_either_cause_taken_out_lowers_backtracking_and_random_ablations_do_not(
     assert null["n_texts"] == 20 * 10
     assert {v.status for v in study.verdicts} == {Status.SUPPORTED}
     assert 0 < texts.loc["none", "accuracy"] < 1
+    assert "in texts already written, the log-odds of the words before backtracking fall by" in study.headline
 
 
 def test_without_problems_the_verdict_is_on_written_texts(

@@ -85,10 +85,10 @@ def test_a_mixture_of_causes_finds_neither() -> None:
     table = nearest_candidates(truth, items).set_index("cause")
     assert table["direction"].to_dict() == {"hesitation": "late", "mistake": "mistake"}
     assert table["place"].tolist() == [3, 2]
-    few = nearest_candidates(truth, items[:1])
-    assert few["direction"].tolist() == ["both", ""]
-    assert few.loc[0, "others"] > 0.6
-    assert "mistake nowhere" in found_sentence(few)
+    few = nearest_candidates(truth, items[:2])
+    assert few["direction"].tolist() == ["", "mistake"]
+    assert few.loc[1, "others"] < 0.5 * few.loc[1, "cosine"]
+    assert "hesitation nowhere and mistake at place 2" in found_sentence(few)
 
 
 def test_the_set_is_ordered_and_every_group_speaks_once(found: Found) -> None:
@@ -304,6 +304,8 @@ def test_settings_that_find_nothing_are_refused() -> None:
         CandidateChoice(alike=1.5)
     with pytest.raises(ConfigError, match="--shares"):
         AblationChoice(shares=(0.5,))
+    with pytest.raises(ConfigError, match="--n-random 1 does not tell"):
+        AblationChoice(n_random=1)
     with pytest.raises(ConfigError, match="--folds"):
         AblationChoice(folds=1)
     with pytest.raises(ConfigError, match="--generated blank is no way"):

@@ -194,8 +194,8 @@ def test_shuffling_keeps_the_positives_of_every_trace() -> None:
     assert not np.array_equal(labels, mixed)
 
 
-def small_store(path: Path, tokens: dict[str, int]) -> ActivationStore:
-    """Noise; trace `name` of prompt p-`name` has the tokens of a seed."""
+def small_store(path: Path, tokens: dict[str, int], shift: float = 0) -> ActivationStore:
+    """Noise; trace `name` of prompt p-`name` has the tokens of a seed. Before the label all rows are shifted."""
     spec = StoreSpec(models={"base": {"fingerprint": "x"}}, sites=(SITE,), d=D, dtype="float32", shard_rows=500)
     rng = np.random.default_rng(0)
     ids = {name: np.random.default_rng(seed).integers(0, 50, 120).tolist() for name, seed in tokens.items()}
@@ -203,8 +203,11 @@ def small_store(path: Path, tokens: dict[str, int]) -> ActivationStore:
     everything = []
     with ActivationStore.create(path, spec, traces) as writer:
         for trace in traces:
-            writer.append(trace.id, {("base", SITE): rng.normal(size=(120, D)).astype(np.float32)})
-            everything += sentences(trace.id, rng)
+            own, x = sentences(trace.id, rng), rng.normal(size=(120, D)).astype(np.float32)
+            for sentence in own:
+                x[sentence.token_start - 9 : sentence.token_start + 1] += shift * (sentence.label == "backtracking")
+            writer.append(trace.id, {("base", SITE): x})
+            everything += own
     opened = ActivationStore.open(path)
     opened.put_labels(ANNOTATOR, everything)
     return opened
@@ -220,6 +223,23 @@ def test_a_trace_under_two_prompts_makes_them_one_group(tmp_path: Path) -> None:
     assert any("taken as one group" in remark for remark in rows.remarks)
 
 
+def test_a_probe_without_channels_points_nowhere_and_both_that_and_missing_latents_are_said(
+    store: ActivationStore,
+) -> None:
+    found = probe_study(store, replace(SMALL, lasso_penalties=(1e-6,)), None, 50, 0, Solver())
+    assert not [item.name for item in found.directions if "lasso" in item.name]
+    assert [item.name for item in found.directions if "difference" in item.name]
+    assert "the lasso probe of the base model uses no channel: it has no direction" in found.results.remarks
+    assert sum("no k-sparse probes" in remark for remark in found.results.remarks) == 1
+
+
+def test_perfect_separation_has_a_sentence_instead_of_an_interval(tmp_path: Path) -> None:
+    store = small_store(tmp_path / "s", {name: i for i, name in enumerate("abcdefgh")}, shift=1000)
+    found = probe_study(store, SMALL, None, 50, 0, Solver())
+    assert "AUROC 1.000 [not estimable]" in found.results.headline
+    assert any("separated perfectly (logistic (L2)" in remark for remark in found.results.remarks)
+
+
 def test_too_few_prompts_are_refused_before_anything_is_fitted(tmp_path: Path) -> None:
     store = small_store(tmp_path / "s", {"a": 1, "b": 2})
     with pytest.raises(DesignError, match="needs 3 folds with both classes"):
@@ -227,14 +247,20 @@ def test_too_few_prompts_are_refused_before_anything_is_fitted(tmp_path: Path) -
 
 
 def test_a_label_that_nobody_has_and_a_place_that_is_not_there_are_refused(store: ActivationStore) -> None:
-    with pytest.raises(DesignError, match=r"0 of the .* labelled 'musing'"):
+    with pytest.raises(DesignError, match=r"0 of the .* labelled 'musing'.* There are labels backtracking, "):
         probe_study(store, replace(SMALL, label="musing"), None, 50, 0, Solver())
+    with pytest.raises(DesignError, match=r"0 of the 0 sentences of category x .*; categories causal, verbal"):
+        probe_study(store, replace(SMALL, category="x"), None, 50, 0, Solver())
     with pytest.raises(ConfigError, match="offset -7, and the probes are at"):
         probe_study(store, replace(SMALL, offset=-7), None, 50, 0, Solver())
     with pytest.raises(DesignError, match="take a smaller --pool"):
         probe_study(store, replace(SMALL, pool=9), None, 50, 0, Solver())
-    with pytest.raises(ConfigError, match="--folds 2 at least"):
+    with pytest.raises(ConfigError, match="and --folds 2 at least 3"):
         replace(SMALL, folds=2)
+    with pytest.raises(ConfigError, match=r"an offset before the sentence .*; got --offsets \(0,\)"):
+        replace(SMALL, offset=0, offsets=(0,))
+    with pytest.raises(ConfigError, match="--lasso-penalties --ks need a value"):
+        replace(SMALL, lasso_penalties=(), ks=())
 
 
 @pytest.mark.parametrize("roles", [["reasoning"], ["base"], None])
@@ -249,3 +275,20 @@ def test_probes_on_a_dictionary_of_the_other_model_say_so(
     kind, acts = latent_acts(tmp_path, at, rows)
     assert kind == "k-sparse over latents" + " of reasoning" * (roles == ["reasoning"])
     assert np.array_equal(acts, rows.clip(0))
+
+
+def test_a_run_with_one_dictionary_gives_a_sparse_probe_and_one_with_none_or_two_is_refused(
+    store: ActivationStore, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match="holds no SAE folder"):
+        probe_study(store, SMALL, tmp_path, 50, 0, Solver())
+    eye = torch.eye(D)
+    identity = Dictionary("standard", eye, torch.zeros(D), eye.clone(), torch.zeros(D))
+    write_folder(tmp_path / "first", identity)
+    found = probe_study(store, replace(SMALL, ks=(1, 4)), tmp_path, 50, 0, Solver())
+    table = found.results.tables["probes"].set_index(["role", "kind"])
+    assert table.loc[("base", "k-sparse over latents"), "auroc_low"] > 0.5
+    assert not any("no k-sparse" in remark for remark in found.results.remarks)
+    write_folder(tmp_path / "second", identity)
+    with pytest.raises(ConfigError, match=r"several dictionaries \(first, second\)"):
+        probe_study(store, SMALL, tmp_path, 50, 0, Solver())

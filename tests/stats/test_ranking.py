@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -20,6 +22,17 @@ def test_ties_as_in_scikit_learn(rows: list[tuple[int, bool]]) -> None:
             auroc(scores, labels)
     else:
         assert auroc(scores, labels) == pytest.approx(roc_auc_score(labels, scores))
+
+
+@pytest.mark.parametrize("name", ["smooth", "tied", "rare", "common"])
+def test_both_equal_torchmetrics(name: str) -> None:
+    with np.load(Path(__file__).with_name("ranking_golden.npz")) as golden:
+        scores, labels, area, precision = (
+            golden[f"{name}.{part}"] for part in ("scores", "labels", "auroc", "average_precision")
+        )
+    assert auroc(scores, labels) == pytest.approx(float(area), abs=1e-6)
+    found = auprc_estimate(scores, labels, np.arange(len(labels)), np.random.default_rng(0), draws=2)
+    assert found.value == pytest.approx(float(precision), abs=1e-6)
 
 
 def test_order_is_all_that_counts(rng: np.random.Generator) -> None:
