@@ -61,7 +61,10 @@ def read_outcomes(path: Path) -> pd.DataFrame:
             return pd.read_parquet(path)
         if path.suffix == ".csv":
             texts = ("prompt", "rollout", "split", "category", "model", "control", "standing")
-            return pd.read_csv(path, dtype=dict.fromkeys(texts, str))
+            frame = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
+            # pandas would call the second column of a name `NAME.1`, and it would be a direction of its own
+            frame.columns = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0].tolist()
+            return frame
     except (OSError, ValueError) as error:
         raise FormatError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
     raise FormatError(f"{path}: an outcomes table ends in .parquet or .csv")
@@ -100,6 +103,8 @@ def check_outcomes(frame: pd.DataFrame, split: str = "confirm") -> pd.DataFrame:
 
 
 def _column_problems(frame: pd.DataFrame, doses: list[str]) -> Iterator[str]:
+    if twice := sorted({str(c) for c in frame.columns[frame.columns.duplicated()]}):
+        yield f"more than one column {', '.join(twice)}"
     missing = [c for c in REQUIRED if c not in frame.columns]
     if missing:
         yield f"missing column{'s' * (len(missing) > 1)} {', '.join(missing)}"
@@ -141,6 +146,8 @@ def _value_problems(table: pd.DataFrame, doses: list[str]) -> Iterator[str]:
 
     yield from rows(table["prompt"].eq("") | table["rollout"].eq(""), "no prompt or no rollout")
     yield from rows(~table[doses].map(np.isfinite).all(axis=1), "a dose that is no finite number")
+    if unused := [c for c in doses if not table[c].any()]:
+        yield f"{', '.join(unused)} 0 in every row; a direction that is never applied is no column"
     yield from rows(n.notna() ^ y.notna(), "one of sentences and backtracks without the other")
     odd = scored & ~((n % 1 == 0) & (y % 1 == 0) & (y >= 0) & (n >= 0))
     yield from rows(odd, "counts that are not whole numbers from 0 on")
@@ -153,7 +160,8 @@ def _value_problems(table: pd.DataFrame, doses: list[str]) -> Iterator[str]:
         several = table.groupby("prompt")[column].nunique()
         if (several > 1).any():
             names = ", ".join(map(str, several[several > 1].index[:5]))
-            yield f"{int((several > 1).sum())} prompts are in more than one {column}: {names}"
+            count = int((several > 1).sum())
+            yield f"{count} prompt{'s are' if count > 1 else ' is'} in more than one {column}: {names}"
     directions = direction_names(table)
     yield from _control_problems(table, directions)
     standing = {name for text in set(table["standing"]) for name in text.split(JOIN) if text not in ("", UNKNOWN)}
