@@ -53,21 +53,32 @@ def read_outcomes(path: Path) -> pd.DataFrame:
     """Read a table from `.parquet` or `.csv`.
 
     Raises:
-        FormatError: another ending, or a file that cannot be read as what its name says.
+        FormatError: another ending, a file that cannot be read as what its name says, or a direction that is never
+            applied.
     """
     path = Path(path)
     try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        if path.suffix == ".csv":
-            texts = ("prompt", "rollout", "split", "category", "model", "control", "standing")
-            frame = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
-            # pandas would call the second column of a name `NAME.1`, and it would be a direction of its own
-            frame.columns = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0].tolist()
-            return frame
+        frame = _read(path)
     except (OSError, ValueError) as error:
         raise FormatError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
-    raise FormatError(f"{path}: an outcomes table ends in .parquet or .csv")
+    if unused := [str(c) for c in frame.columns if str(c).startswith(PREFIX) and frame[c].eq(0).all(axis=None)]:
+        raise FormatError(
+            f"{path}: {', '.join(unused)} {'is' if len(unused) == 1 else 'are'} 0 in every row; leave the column of a "
+            "direction out that is never applied"
+        )
+    return frame
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    if path.suffix != ".csv":
+        raise FormatError(f"{path}: an outcomes table ends in .parquet or .csv")
+    texts = ("prompt", "rollout", "split", "category", "model", "control", "standing")
+    frame = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
+    # pandas would call the second column of a name `NAME.1`, and it would be a direction of its own
+    frame.columns = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0].tolist()
+    return frame
 
 
 def direction_names(frame: pd.DataFrame) -> list[str]:
@@ -146,8 +157,6 @@ def _value_problems(table: pd.DataFrame, doses: list[str]) -> Iterator[str]:
 
     yield from rows(table["prompt"].eq("") | table["rollout"].eq(""), "no prompt or no rollout")
     yield from rows(~table[doses].map(np.isfinite).all(axis=1), "a dose that is no finite number")
-    if unused := [c for c in doses if not table[c].any()]:
-        yield f"{', '.join(unused)} 0 in every row; a direction that is never applied is no column"
     yield from rows(n.notna() ^ y.notna(), "one of sentences and backtracks without the other")
     odd = scored & ~((n % 1 == 0) & (y % 1 == 0) & (y >= 0) & (n >= 0))
     yield from rows(odd, "counts that are not whole numbers from 0 on")
