@@ -11,11 +11,13 @@ from multidir.config import Compute
 from multidir.errors import ConfigError, MissingExtra, ModelError
 from multidir.experiments import budget
 from multidir.experiments.budget import Habits, Machine, Prices, Shape
+from multidir.experiments.combination import PLANTS
 from multidir.experiments.combination_design import protocol
 from multidir.experiments.prompts import read_prompts
 from multidir.models.source import locate
 from multidir.recipes.preset import Preset
 from multidir.recipes.study import check_settings
+from multidir.stats.factorial import GENERATORS, design
 
 CATEGORIES = 10
 """Of problems, where the file of problems is not here to be counted."""
@@ -200,9 +202,18 @@ def _ablation(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
     return _steered(name, cells + 2 * round(s.n_random * share), s, inputs, scene), Facts()
 
 
+def _found(directions: Callable[[Any], int]) -> Callable[[str, Any, Inputs, Scene], Estimate]:
+    """A stage that reads what is there and leaves so many directions."""
+    return lambda name, s, _inputs, _scene: (Row(name), Facts(directions=directions(s)))
+
+
 def _combination(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimate:
-    """The protocol's cells and its controls on both models; at most this where fixed texts are read, not written."""
-    cells = scene.roles * len(protocol(len(s.names) or s.k or 2, flips=True, n_random=s.size.n_random).doses)
+    """The protocol with its controls and known answers; at most this where fixed texts are read, not written."""
+    k = min(len(s.names) or s.k or inputs["directions"].directions, max(GENERATORS))
+    sets = (k + k * (k - 1) // 2) * (2 if len(s.words) >= k else 1)  # orthogonal, and made of words
+    plants = len(PLANTS) * (len(protocol(2).doses) - 1)
+    own = len(protocol(k, flips=True, n_random=s.size.n_random).doses)
+    cells = own + sets + k * k + plants + (len(design(k)) if s.size.base_model else 0)
     texts = cells * (s.size.problems or inputs["prompts"].prompts[s.split])
     texts *= s.size.rollouts if s.size.outcome == "rollouts" else 1
     read, written = texts * scene.habits.prompt_tokens, texts * s.max_new_tokens
@@ -252,6 +263,8 @@ HANDLERS: dict[str, Callable[[str, Any, Inputs, Scene], Estimate]] = {
     "data/annotate": _annotate,
     "data/activations": _activations,
     "train/directions": _directions,
+    "train/cause-directions": _found(lambda _: 2),
+    "train/candidates": _found(lambda s: s.measured),
     "analysis/offsets": _offsets,
     "analysis/steering": _steering,
     "analysis/ablation": _ablation,
