@@ -23,6 +23,7 @@ from multidir.types import FloatArray
 
 SIGNS = {Combination.SYNERGY: 1.0, Combination.ANTAGONISM: -1.0}
 """Sign of the interaction that a reading claims; the others claim none beyond what curves and norms explain."""
+SILENT = "None of its sentences backtracks."
 
 
 def random_deltas(tally: Tally) -> FloatArray:
@@ -105,19 +106,22 @@ def sham_control(tally: Tally, layout: Layout, j: int, weights: FloatArray, rule
     if ladder is None or ladder.twice < 0:
         return Control(name, State.NOT_RUN, "There is no dose ladder.")
     cells = [*ladder.cells, int(ladder.cells[ladder.twice])]
+    if not tally.y[:, cells].any():
+        return Control(name, State.NOT_RUN, SILENT)
     y, n = tally.half_y[:, cells], tally.half_n[:, cells]
     y[:, -1], n[:, -1] = tally.y[:, cells[-1]] - y[:, -1], tally.n[:, cells[-1]] - n[:, -1]
     drawn = resample(y / np.maximum(n, 1), n, weights)
     if drawn.n < 2:
-        return Control(name, State.NOT_RUN, "It needs two rollouts per prompt and cell.")
+        return Control(name, State.NOT_RUN, "It needs two prompts with two rollouts in every cell.")
     curve = monotone(*drawn.counts(range(len(ladder.cells))))
     own = pair_exponent(drawn.logit(-1)[:1], curve[:1], curve[:1], ladder.rungs, ladder.rungs)
     gap = drawn.logit(-1) - drawn.logit(ladder.twice)
-    agrees = abs(gap[0]) <= rules.flat_errors * np.std(gap[1:])
+    most = _margin(gap, drawn.n, float(stats.norm.sf(rules.flat_errors)))
+    state = State.PASSED if abs(gap[0]) <= most else State.FAILED if most > 0 else State.OPEN
     zero, once, twice = (drawn.logit(i)[0] for i in (0, 1, ladder.twice))
     words = f"With itself {tally.directions[j]} has 1/p {own.low[0]:.2f} (1 is right)"
     itself = f"on log-odds alone it would interact with itself by {twice - 2 * once + zero:+.2f}"
-    return Control(name, State.PASSED if agrees else State.FAILED, f"{words}; {itself}.")
+    return Control(name, state, f"{words}; {itself}.")
 
 
 def flip_control(tally: Tally, layout: Layout, j: int, weights: FloatArray) -> Control:
@@ -126,13 +130,29 @@ def flip_control(tally: Tally, layout: Layout, j: int, weights: FloatArray) -> C
     if j not in layout.flips or ladder is None:
         return Control(name, State.NOT_RUN, "There is no row at minus its dose.")
     cells = [layout.flips[j], int(ladder.cells[1])]
+    if not tally.y[:, cells].any():
+        return Control(name, State.NOT_RUN, SILENT)
     n = tally.n[:, cells]
     drawn = resample(tally.y[:, cells] / np.maximum(n, 1), n, weights)
+    if drawn.n < 2:
+        return Control(name, State.NOT_RUN, "It needs two prompts that were run in both cells.")
     gap = drawn.logit(1) - drawn.logit(0)
-    low, high = np.quantile(gap[1:], [0.025, 0.975])
-    state = State.PASSED if low > 0 else State.FAILED if high < 0 else State.OPEN
+    half = _margin(gap, drawn.n, 0.025)
+    low, high = gap[0] - half, gap[0] + half
+    state = State.OPEN if not half > 0 or low <= 0 <= high else State.PASSED if low > 0 else State.FAILED
     words = f"At its dose {tally.directions[j]} does {gap[0]:+.2f} [{low:.2f}, {high:.2f}] log-odds more than flipped"
     return Control(name, state, f"{words}.")
+
+
+def _margin(values: FloatArray, n: int, tail: float) -> float:
+    """By how much a value may miss: t times its standard error from resamples of n prompts; 0 or nan when untold.
+
+    Args:
+        values: (1 + draws,) float. On the data, then on every resample.
+        n: Prompts; resamples of few vary too little, by the root of (n - 1) / n.
+        tail: Probability above the margin.
+    """
+    return float(stats.t.isf(tail, n - 1) * np.nanstd(values[1:]) * np.sqrt(n / (n - 1)))
 
 
 def shuffle_control(
@@ -147,7 +167,7 @@ def shuffle_control(
     order = np.argsort(rng.random((tables, *y.shape)), axis=2)
     beta, error = fit_many(np.take_along_axis(y[None], order, axis=2), np.take_along_axis(n[None], order, axis=2), x)
     pairs = [i for i, term in enumerate(columns) if len(term) == 2]
-    freedom = max(len(tally.prompts) - 1, 1)
+    freedom = max(int((n.sum(axis=1) > 0).sum()) - 1, 1)
     p = 2 * stats.t.sf((np.abs(beta[:, pairs]) - rules.inner_margin) / error[:, pairs], freedom)
     claims = np.nanmin(np.where(np.isnan(p), 1.0, p), axis=1) * len(pairs) < rules.alpha
     most = int(stats.binom.ppf(0.99, tables, rules.alpha))

@@ -166,7 +166,9 @@ def _beyond(tally: Tally, cells: list[int]) -> Iterator[str]:
 
 def _no_ladder(tally: Tally, ladders: tuple[Ladder | None, ...], own: FloatArray) -> Iterator[str]:
     for name, ladder, dose in zip(tally.directions, ladders, own, strict=True):
-        if ladder is None or ladder.twice < 0:
+        if np.isnan(dose):
+            yield f"{name} was never applied."
+        elif ladder is None or ladder.twice < 0:
             found = [] if ladder is None else [f"{r * dose:g}" for r in ladder.rungs[1:]]
             yield (
                 f"{name} has no dose ladder (alone at {_listed(found)}): it takes its own dose {dose:g}, "

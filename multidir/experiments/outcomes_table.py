@@ -53,18 +53,32 @@ def read_outcomes(path: Path) -> pd.DataFrame:
     """Read a table from `.parquet` or `.csv`.
 
     Raises:
-        FormatError: another ending, or a file that cannot be read as what its name says.
+        FormatError: another ending, a file that cannot be read as what its name says, or a direction that is never
+            applied.
     """
     path = Path(path)
     try:
-        if path.suffix == ".parquet":
-            return pd.read_parquet(path)
-        if path.suffix == ".csv":
-            texts = ("prompt", "rollout", "split", "category", "model", "control", "standing")
-            return pd.read_csv(path, dtype=dict.fromkeys(texts, str))
+        frame = _read(path)
     except (OSError, ValueError) as error:
         raise FormatError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
-    raise FormatError(f"{path}: an outcomes table ends in .parquet or .csv")
+    if unused := [str(c) for c in frame.columns if str(c).startswith(PREFIX) and frame[c].eq(0).all(axis=None)]:
+        raise FormatError(
+            f"{path}: {', '.join(unused)} {'is' if len(unused) == 1 else 'are'} 0 in every row; leave the column of a "
+            "direction out that is never applied"
+        )
+    return frame
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    if path.suffix != ".csv":
+        raise FormatError(f"{path}: an outcomes table ends in .parquet or .csv")
+    texts = ("prompt", "rollout", "split", "category", "model", "control", "standing")
+    frame = pd.read_csv(path, dtype=dict.fromkeys(texts, str))
+    # pandas would call the second column of a name `NAME.1`, and it would be a direction of its own
+    frame.columns = pd.read_csv(path, header=None, nrows=1, dtype=str, keep_default_na=False).iloc[0].tolist()
+    return frame
 
 
 def direction_names(frame: pd.DataFrame) -> list[str]:
@@ -100,6 +114,8 @@ def check_outcomes(frame: pd.DataFrame, split: str = "confirm") -> pd.DataFrame:
 
 
 def _column_problems(frame: pd.DataFrame, doses: list[str]) -> Iterator[str]:
+    if twice := sorted({str(c) for c in frame.columns[frame.columns.duplicated()]}):
+        yield f"more than one column {', '.join(twice)}"
     missing = [c for c in REQUIRED if c not in frame.columns]
     if missing:
         yield f"missing column{'s' * (len(missing) > 1)} {', '.join(missing)}"
@@ -153,7 +169,8 @@ def _value_problems(table: pd.DataFrame, doses: list[str]) -> Iterator[str]:
         several = table.groupby("prompt")[column].nunique()
         if (several > 1).any():
             names = ", ".join(map(str, several[several > 1].index[:5]))
-            yield f"{int((several > 1).sum())} prompts are in more than one {column}: {names}"
+            count = int((several > 1).sum())
+            yield f"{count} prompt{'s are' if count > 1 else ' is'} in more than one {column}: {names}"
     directions = direction_names(table)
     yield from _control_problems(table, directions)
     standing = {name for text in set(table["standing"]) for name in text.split(JOIN) if text not in ("", UNKNOWN)}

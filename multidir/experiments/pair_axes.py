@@ -146,6 +146,8 @@ def _ladder_axis(
     if both is None or first is None or second is None:
         return PairAxes()
     cells = [both, *first.cells, *second.cells]
+    if not tally.y[:, cells].any():  # half a count in every cell would make a curve of nothing
+        return PairAxes()
     n = tally.n[:, cells]
     drawn = resample(tally.y[:, cells] / np.maximum(n, 1), n, weights)
     r = len(first.cells)

@@ -11,11 +11,13 @@ from multidir.config import Compute
 from multidir.errors import ConfigError, MissingExtra, ModelError
 from multidir.experiments import budget
 from multidir.experiments.budget import Habits, Machine, Prices, Shape
+from multidir.experiments.combination import PLANTS
 from multidir.experiments.combination_design import protocol
 from multidir.experiments.prompts import read_prompts
 from multidir.models.source import locate
 from multidir.recipes.preset import Preset
 from multidir.recipes.study import check_settings
+from multidir.stats.factorial import GENERATORS, design
 
 CATEGORIES = 10
 """Of problems, where the file of problems is not here to be counted."""
@@ -203,13 +205,22 @@ def _ablation(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimated:
 
 
 def _candidates(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimated:
-    """Each is added and taken out in written texts."""
-    return _forced(name, 1 + 2 * (s.measured + 3 * s.controls), s, inputs, scene), Facts()
+    """Each is added and taken out in written texts; so many directions are left."""
+    return _forced(name, 1 + 2 * (s.measured + 3 * s.controls), s, inputs, scene), Facts(directions=s.measured)
+
+
+def _causes(name: str, _: Any, __: Inputs, ___: Scene) -> Estimated:
+    """Reads what is there, and leaves one direction for each planted cause."""
+    return Row(name), Facts(directions=2)
 
 
 def _combination(name: str, s: Any, inputs: Inputs, scene: Scene) -> Estimated:
-    """The protocol's cells and its controls on both models; at most this where fixed texts are read, not written."""
-    cells = scene.roles * len(protocol(len(s.names) or s.k or 2, flips=True, n_random=s.size.n_random).doses)
+    """The protocol with its controls and known answers; at most this where fixed texts are read, not written."""
+    k = min(len(s.names) or s.k or inputs["directions"].directions, max(GENERATORS))
+    sets = (k + k * (k - 1) // 2) * (2 if len(s.words) >= k else 1)  # orthogonal, and made of words
+    plants = len(PLANTS) * (len(protocol(2).doses) - 1)
+    own = len(protocol(k, flips=True, n_random=s.size.n_random).doses)
+    cells = own + sets + k * k + plants + (len(design(k)) if s.size.base_model else 0)
     texts = cells * (s.size.problems or inputs["prompts"].prompts[s.split])
     texts *= s.size.rollouts if s.size.outcome == "rollouts" else 1
     read, written = texts * scene.habits.prompt_tokens, texts * s.max_new_tokens
@@ -269,6 +280,7 @@ HANDLERS: dict[str, Callable[[str, Any, Inputs, Scene], Estimated]] = {
     "data/annotate": _annotate,
     "data/activations": _activations,
     "train/directions": _directions,
+    "train/cause-directions": _causes,
     "analysis/offsets": _offsets,
     "analysis/steering": _steering,
     "train/candidates": _candidates,

@@ -123,6 +123,26 @@ def fit_many(
     return core.beta, errors
 
 
+def intercepts(y: FloatArray, n: FloatArray, x: FloatArray, beta: FloatArray, start: FloatArray) -> FloatArray:
+    """The intercept of every prompt at given coefficients.
+
+    Args:
+        y: (m, c) float, neither all nor none of the sentences of any prompt.
+        n: (m, c) float.
+        x: (c, q) float.
+        beta: (q,) float.
+        start: (m,) float. Intercepts near them.
+    """
+    alpha, total = start.copy(), y.sum(axis=1)
+    for _ in range(MAX_STEPS):
+        p = expit(alpha[:, None] + (x @ beta)[None, :])
+        step = (total - (n * p).sum(axis=1)) / (n * p * (1 - p)).sum(axis=1)
+        alpha += np.clip(step, -MAX_STEP, MAX_STEP)
+        if not np.abs(step).max(initial=0.0) > 1e-9:
+            break
+    return alpha
+
+
 def estimable(x: FloatArray) -> tuple[BoolArray, BoolArray]:
     """Which columns can be fitted together beside an intercept, and which of them have a meaning of their own.
 

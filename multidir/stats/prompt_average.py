@@ -9,7 +9,7 @@ negative. To second order that gap is linear in the variances tau_j^2 of the eff
 with tau_j^2 from the same counts (`components.between_prompts`), and not cut off at zero, so that the correction is nil
 on average where prompts do not differ. One such variance is known badly; those of effects of one kind (single
 directions, pairs) are drawn to their common mean by as much of their scatter as is error. What each prompt contributes
-to them enters the interval.
+to them enters the interval, and so does that g depends on the fit (without it intervals cover 92 percent, not 95).
 Source: C. Gourieroux, A. Monfort and E. Renault, Indirect inference, J. Appl. Econometrics 8 (1993), one step;
 C. N. Morris, Parametric empirical Bayes inference, J. Amer. Statist. Assoc. 78 (1983).
 """
@@ -22,11 +22,15 @@ import numpy as np
 from scipy.special import expit
 
 from multidir.stats.components import between_prompts
-from multidir.stats.fixed_effect import JACKKNIFE_BELOW, LogitFit, fit_many
+from multidir.stats.fixed_effect import LogitFit, fit_many, intercepts
 from multidir.types import FloatArray, IntArray
 
 STEP = 0.5
 """h, in log-odds: about as much as effects differ between prompts."""
+TURN = 0.1
+"""Change of a coefficient, in log-odds, over which the correction's own slope is taken."""
+LEAST_PROMPTS = 20
+"""Prompts below which the gap would be known worse than it is large."""
 
 
 def prompt_average(
@@ -40,22 +44,35 @@ def prompt_average(
         n: (m, c) float. Sentences.
         x: (c, q) float. Covariates.
         inflation: (m,) variance of counts over that of independent sentences, from `inflation_of`; where fewer than
-            `JACKKNIFE_BELOW` prompts tell it, or a coefficient is nan, the fit is returned as it is: the gap would be
-            known worse than it is large.
+            `LEAST_PROMPTS` prompts tell it, or a coefficient is nan, the fit is returned as it is.
         kinds: (q,) int. Columns whose effects differ alike between prompts have the same number.
     """
     used = np.isfinite(fit.alpha)
     told = used & np.isfinite(inflation)
-    if np.isnan(fit.beta).any() or told.sum() < JACKKNIFE_BELOW:
+    if np.isnan(fit.beta).any() or told.sum() < LEAST_PROMPTS:
         return fit
     known = replace(fit, alpha=np.where(told, fit.alpha, np.nan))
     between = between_prompts(y, n, x, known, inflation)
-    gaps = _gaps(fit, n[used], x, fit.alpha[used])
+    gaps = _gaps(n[used], x, fit.alpha[used], fit.beta)
     if np.isnan(gaps).any() or np.isnan(between.variances).any():
         return fit
     variances, deviations = _drawn_together(between.variances, between.spread, kinds)
-    beta, spread = fit.beta - variances @ gaps, fit.spread - deviations @ gaps
-    return replace(fit, beta=beta, spread=spread, method=f"{fit.method}, mean over prompts")
+    correction = variances @ gaps
+    turn = _turn(y[used], n[used], x, fit, variances, correction)
+    spread = fit.spread - deviations @ gaps - fit.spread @ turn
+    return replace(fit, beta=fit.beta - correction, spread=spread, method=f"{fit.method}, mean over prompts")
+
+
+def _turn(
+    y: FloatArray, n: FloatArray, x: FloatArray, fit: LogitFit, variances: FloatArray, correction: FloatArray
+) -> FloatArray:
+    """(q, q) by how much the correction changes with each coefficient of the fit that it is made for."""
+    alpha, rows = fit.alpha[np.isfinite(fit.alpha)], []
+    for beta in fit.beta + TURN * np.eye(len(fit.beta)):
+        moved = variances @ _gaps(n, x, intercepts(y, n, x, beta, alpha), beta)
+        rows.append((moved - correction) / TURN)
+    turn = np.array(rows)
+    return np.where(np.isfinite(turn), turn, 0.0)
 
 
 def _drawn_together(variances: FloatArray, spread: FloatArray, kinds: IntArray) -> tuple[FloatArray, FloatArray]:
@@ -71,14 +88,14 @@ def _drawn_together(variances: FloatArray, spread: FloatArray, kinds: IntArray) 
     return values, deviations
 
 
-def _gaps(fit: LogitFit, n: FloatArray, x: FloatArray, alpha: FloatArray) -> FloatArray:
+def _gaps(n: FloatArray, x: FloatArray, alpha: FloatArray, beta: FloatArray) -> FloatArray:
     """(q, q) row j: by how much the common fit misses every mean, per unit of variance of effect j."""
     q = x.shape[1]
-    effects = fit.beta + STEP * np.stack([np.eye(q), -np.eye(q)], axis=1)
+    effects = beta + STEP * np.stack([np.eye(q), -np.eye(q)], axis=1)
     p = expit(alpha[None, None, :, None] + (effects @ x.T)[:, :, None, :]).reshape(q, -1, len(x))
     trials = np.broadcast_to(n, (q, 2, *n.shape)).reshape(p.shape)
-    found, _ = fit_many(trials * p, trials, x, (np.tile(alpha, 2), fit.beta))
-    gaps: FloatArray = (found - fit.beta) / STEP**2
+    found, _ = fit_many(trials * p, trials, x, (np.tile(alpha, 2), beta))
+    gaps: FloatArray = (found - beta) / STEP**2
     return gaps
 
 

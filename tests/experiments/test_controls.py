@@ -120,7 +120,25 @@ def test_halves_that_disagree_fail_the_sham_pair() -> None:
     found = analysed(replace(plain, half_y=half))
     assert controls_of(found)["sham pair of d1"].state is State.FAILED
     one = analysed(tally("one read-out, threshold", rollouts=1))
-    assert controls_of(one)["sham pair of d1"].because == "It needs two rollouts per prompt and cell."
+    assert controls_of(one)["sham pair of d1"].because == "It needs two prompts with two rollouts in every cell."
+
+
+def test_where_nothing_backtracks_no_control_fails_and_nothing_is_said_on_doses() -> None:
+    plain = tally(AND)
+    found = analysed(replace(plain, y=np.zeros_like(plain.y), half_y=np.zeros_like(plain.y)))
+    controls = controls_of(found)
+    for name in ("sham pair of d1", "sign flip of d1"):
+        assert (controls[name].state, controls[name].because) == (State.NOT_RUN, "None of its sentences backtracks.")
+    assert not found.pairs[0].evidence.axes.exponent.has_interval
+    assert found.pairs[0].label is Combination.UNDETERMINED
+
+
+def test_two_prompts_are_too_few_to_fail_a_control() -> None:
+    found = analysed(tally(AND).only(np.arange(len(tally(AND).prompts)) < 2))
+    states = {control.state for name, control in controls_of(found).items() if name.startswith(("sham", "sign"))}
+    assert State.FAILED not in states
+    alone = analysed(tally(AND).only(np.arange(len(tally(AND).prompts)) < 1))
+    assert controls_of(alone)["sign flip of d1"].state is State.NOT_RUN
 
 
 def test_shuffled_cells_hardly_ever_claim_anything() -> None:

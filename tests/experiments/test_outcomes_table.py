@@ -42,8 +42,9 @@ def with_value(column: str, value: object, row: int = 3) -> pd.DataFrame:
         (with_value("prompt", None), "no prompt or no rollout"),
         (rows(loop=2), "loop neither 0 nor 1 in 16 of 16"),
         (pd.concat([rows(), rows().iloc[:3]]), "the same prompt, rollout, doses and control again in 3 of 19 rows"),
-        (with_value("split", "confirm"), "prompts are in more than one split: x"),
-        (with_value("category", "logic"), "prompts are in more than one category: x"),
+        (with_value("split", "confirm"), "1 prompt is in more than one split: x"),
+        (with_value("category", "logic"), "1 prompt is in more than one category: x"),
+        (pd.concat([rows(), rows()[["dose_a"]]], axis=1), "more than one column dose_a"),
         (with_value("control", "radnom:1"), "unknown control 'radnom:1'; write random:N"),
         (with_value("control", "random"), "unknown control 'random'"),
         (with_value("control", "beside:c"), "control 'beside:c' names no direction; there are a, b"),
@@ -69,6 +70,7 @@ def test_a_good_table_passes_and_missing_optional_columns_are_unknown() -> None:
     assert len(table) == 16
     assert table["loop"].isna().all()
     assert direction_names(table) == ["a", "b"]
+    assert direction_names(check_outcomes(rows(dose_c=0.0))) == ["a", "b", "c"], "known answers push two of three"
 
 
 def test_only_the_wanted_split_is_read() -> None:
@@ -85,6 +87,13 @@ def test_csv_and_parquet_are_read_alike(tmp_path) -> None:
     frame.to_parquet(tmp_path / "t.parquet", index=False)
     one, two = (check_outcomes(read_outcomes(tmp_path / name)) for name in ("t.csv", "t.parquet"))
     pd.testing.assert_frame_equal(one, two)
+    rows(dose_c=0).to_csv(tmp_path / "unused.csv", index=False)
+    with pytest.raises(FormatError, match=r"unused\.csv: dose_c is 0 in every row; leave the column"):
+        read_outcomes(tmp_path / "unused.csv")
+    text = (tmp_path / "t.csv").read_text().replace("dose_b", "dose_a")
+    (tmp_path / "twice.csv").write_text(text)
+    with pytest.raises(FormatError, match="more than one column dose_a"):
+        check_outcomes(read_outcomes(tmp_path / "twice.csv"))
     with pytest.raises(FormatError, match=r"ends in \.parquet or \.csv"):
         read_outcomes(tmp_path / "t.xlsx")
     (tmp_path / "bad.parquet").write_text("no parquet")

@@ -66,6 +66,14 @@ def test_the_tiny_pair_is_counted_from_its_own_configuration() -> None:
     assert smaller["steering"].gpu > found["steering"].gpu
 
 
+def test_the_full_protocol_is_counted_with_its_controls() -> None:
+    found = rows("tiny-full")["combination"]
+    own, controls, random, plants, base = 8 + 9 + 3, 2 * 6 + 9, 60, 4 * 9, 8
+    assert found.cells == own + controls + random + plants + base
+    assert found.texts == found.cells * 100 * 4
+    assert found.gpu
+
+
 def test_what_cannot_be_known_is_not_zero() -> None:
     preset = replace(load_preset("llama8b"), shape=None)
     found = {row.stage: row for row in forecast(preset, Compute())}

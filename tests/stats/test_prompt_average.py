@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from multidir.stats.factorial import design, model_matrix, terms
-from multidir.stats.fixed_effect import LogitFit, fit_logit
+from multidir.stats.fixed_effect import LogitFit, fit_logit, intercepts
 from multidir.stats.prompt_average import _drawn_together, inflation_of, prompt_average
 from multidir.types import FloatArray
 
@@ -43,6 +43,28 @@ def test_prompts_that_do_not_differ_change_nothing() -> None:
     common, mean = both(0.0)
     assert mean.beta == pytest.approx(common.beta, abs=1e-3)
     assert mean.beta == pytest.approx(BETA, abs=1e-3)
+
+
+def test_the_error_is_that_of_leaving_out_each_prompt_in_turn() -> None:
+    rng, x, kinds = np.random.default_rng(3), model_matrix(design(3), terms(3, 2)), np.array([1, 1, 1, 2, 2, 2])
+    own = np.array([0.8, 1.0, 0.6, 0.0, 0.0, 0.0]) + 0.5 * rng.standard_normal((60, 6))
+    n = np.full((60, 8), 200.0)
+    y = rng.binomial(200, 1 / (1 + np.exp(2.5 - rng.standard_normal((60, 1)) - own @ x.T))).astype(np.float64)
+
+    def mean(keep: np.ndarray) -> LogitFit:
+        fit = fit_logit(y[keep], n[keep], x)
+        return prompt_average(fit, y[keep], n[keep], x, np.ones(len(keep)), kinds)
+
+    found = mean(np.arange(60))
+    left_out = np.array([mean(np.delete(np.arange(60), i)).beta for i in range(60)])
+    jackknife = np.sqrt(59 / 60 * ((left_out - found.beta) ** 2).sum(axis=0))
+    np.testing.assert_allclose(np.sqrt((found.spread**2).sum(axis=0)), jackknife, rtol=0.1)
+
+
+def test_intercepts_at_the_fit_are_those_of_the_fit() -> None:
+    y, n = expected(0.5, m=50)
+    fit = fit_logit(y, n, X)
+    np.testing.assert_allclose(intercepts(y, n, X, fit.beta, np.zeros(50)), fit.alpha, atol=1e-8)
 
 
 def test_without_a_scale_of_noise_the_fit_stays() -> None:
