@@ -27,14 +27,16 @@ def percent_estimate(share: float, low: float, high: float) -> str:
     """A share with its interval: `36% [31, 41]`."""
     if is_unknown(share):
         return UNSCORED
-    return share_with_interval(share, *_known(low, high))
+    low, high = _known(low, high)
+    return share_with_interval(share, low, high)
 
 
 def estimate(value: float, low: float, high: float, decimals: int = 2, sign: str = "") -> str:
     """A value with its interval: `0.31 [0.22, 0.40]`; the sign `+` writes that of the value always."""
     if is_unknown(value):
         return UNSCORED
-    return f"{Estimate(value, *_known(low, high), 0, ''):{sign}.{decimals}f}"
+    low, high = _known(low, high)
+    return f"{Estimate(value, low, high, 0, ''):{sign}.{decimals}f}"
 
 
 def fold(value: float, low: float = math.nan, high: float = math.nan) -> str:
@@ -72,5 +74,6 @@ def dose_axis(unit: str) -> str:
     return f"dose ({known.get(unit, unit)})"
 
 
-def _known(*ends: float) -> tuple[float, ...]:
-    return tuple(math.nan if is_unknown(end) else float(end) for end in ends)
+def _known(low: float, high: float) -> tuple[float, float]:
+    """The ends of an interval, of which pandas may have made its own missing value."""
+    return (math.nan if is_unknown(low) else low, math.nan if is_unknown(high) else high)
