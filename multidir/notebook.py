@@ -170,7 +170,8 @@ def _nested(config: type[Any], given: Mapping[str, Any]) -> dict[str, Any]:
         known = _names(config)
         near = {name: difflib.get_close_matches(name, known, n=1) for name in left}
         said = (f"{name!r}" + (f" (did you mean {found[0]!r}?)" if found else "") for name, found in near.items())
-        raise ConfigError(f"no setting {', '.join(said)}")
+        listed = "" if all(near.values()) else f"; there are {', '.join(known)}"
+        raise ConfigError(f"no setting {', '.join(said)}{listed}")
     return placed
 
 

@@ -70,5 +70,5 @@ def main(cfg: Config) -> Path:
             found = DirectionSet(replace(item, source={**item.source, "role": s.role}) for item in found)
         save_directions(run.file("directions.safetensors"), found)
         places = sorted({item.site for item in found})
-        run.note(headline=f"{len(found)} directions of width {found.d} at {', '.join(map(str, places))}")
+        run.note(headline=f"{found.summary} at {', '.join(map(str, places))}")
     return run.path

@@ -56,4 +56,4 @@ def write_directions(
         write_control_vector(folder / "directions.gguf", directions, model_hint, dose, mean_norms)
     else:
         write_torch(folder / "directions.pt", directions, dose, mean_norms, to == "steering-vectors")
-    return f"{len(directions)} directions for {to}."
+    return f"{len(directions)} direction{'s' * (len(directions) > 1)} for {to}."

@@ -17,7 +17,7 @@ from multidir.experiments.results import Results
 from multidir.records.taxonomy import Taxonomy
 from multidir.records.text import Sentence
 from multidir.stats.agreement import confusion, kappa_estimate, score_estimates
-from multidir.stats.estimate import Estimate
+from multidir.stats.estimate import NOT_ESTIMABLE, Estimate
 from multidir.stats.proportions import ratio_of_sums
 from multidir.store.manifest_file import read_manifest
 from multidir.types import IntArray
@@ -167,11 +167,13 @@ def _overall_row(estimate: Estimate, n_sentences: int) -> dict[str, Any]:
     }
 
 
+def _score(name: str, row: dict[str, Any], key: str) -> str:
+    low, high = 100 * row[f"{key}_low"], 100 * row[f"{key}_high"]
+    return f"{name} {100 * row[key]:.2f} % " + (NOT_ESTIMABLE if low != low else f"[{low:.1f}, {high:.1f}]")
+
+
 def _headline(names: tuple[str, str], pairs: Paired, kappa: Estimate, row: dict[str, Any], positive: str) -> str:
-    scores = ", ".join(
-        f"{name} {100 * row[key]:.2f} % [{100 * row[f'{key}_low']:.1f}, {100 * row[f'{key}_high']:.1f}]"
-        for name, key in (("precision", "precision"), ("recall", "recall"), ("F1", "f1"))
-    )
+    scores = ", ".join(_score(name, row, name.lower()) for name in ("precision", "recall", "F1"))
     left = ", ".join(f"{n} {reason}" for reason, n in pairs.left_out.items())
     return (
         f"{names[1]} against {names[0]} on {len(pairs.reference)} sentences of {kappa.n} traces: {positive} {scores}; "

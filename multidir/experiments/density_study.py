@@ -15,6 +15,7 @@ from multidir.experiments.paper_claims import projections_are_dense
 from multidir.experiments.results import Results
 from multidir.experiments.settings import Means
 from multidir.methods.window_rules import parse_window
+from multidir.progress import each
 from multidir.records.site import Site
 from multidir.stats.estimate import percent
 from multidir.store.activations import ActivationStore
@@ -61,7 +62,7 @@ def density_results(store: ActivationStore, tokenizer: PreTrainedTokenizerBase, 
     announcing = announcing_tokens(store, annotator, s.label, s.reach)
     offsets, window = range(s.first, s.last + 1), parse_window(s.window)
     density, profile, alarms, shaded = [], [], [], []
-    for role in store.roles:
+    for role in each(store.roles, "projections", "model"):
         found = project_tokens(store, role, Site.parse(s.site), window, s.label, s.means, s.folds, s.seed)
         density += list(density_rows(found, counted, keywords))
         profile += list(profile_rows(store, annotator, found, s.label, offsets, s.draws, s.seed))

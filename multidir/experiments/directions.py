@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from multidir.experiments.settings import Means
 from multidir.methods.diffmeans import TraceSums
 from multidir.methods.reliability import Case, Reliability, direction_estimates
 from multidir.methods.window_rules import Offsets
+from multidir.progress import each
 from multidir.records.direction import DirectionSet
 from multidir.records.site import Site
 from multidir.stats.estimate import Estimate
@@ -86,12 +88,11 @@ def find_directions(
     """
     annotator = choose_annotator(store, annotator)
     directions, rows = [], []
-    for site in sites:
-        for window in windows:
-            sums = {role: TraceSums.read(store, role, site, annotator, window, means.skip) for role in store.roles}
-            for label in labels or next(iter(sums.values())).present:
-                directions += [read.direction(label, means.mean, means.reference) for read in sums.values()]
-                rows += list(_rows(sums, label, means, draws, seed))
+    for site, window in each(list(product(sites, windows)), "directions", "window"):
+        sums = {role: TraceSums.read(store, role, site, annotator, window, means.skip) for role in store.roles}
+        for label in labels or next(iter(sums.values())).present:
+            directions += [read.direction(label, means.mean, means.reference) for read in sums.values()]
+            rows += list(_rows(sums, label, means, draws, seed))
     table = pd.DataFrame(rows)
     return Found(DirectionSet(directions), table, mean_norms(store, sites), _headline(table))
 

@@ -19,6 +19,7 @@ from multidir.experiments.geometry_pairs import Geometry, Span, label_span, sing
 from multidir.linalg.angles import effective_rank, principal_angles
 from multidir.linalg.basis import orthonormal_basis, random_units
 from multidir.methods.reliability import direction_estimates, vectors_of
+from multidir.progress import each
 from multidir.stats.bootstrap import split_halves
 from multidir.types import FloatArray
 
@@ -48,7 +49,7 @@ def geometry_tables(geometry: Geometry) -> dict[str, pd.DataFrame]:
 
 def cosine_rows(g: Geometry) -> Iterator[dict[str, Any]]:
     """One row per pair: axis, within (what stays), a, b, cosine with interval (noise removed), and as found."""
-    for axis, within, cases in single_directions(g):
+    for axis, within, cases in each(single_directions(g), "cosines", "group"):
         rng = np.random.default_rng(g.seed)
         found = direction_estimates(cases, rng, g.draws, g.means.mean, g.means.reference, splits=0)
         for (a, b), estimate in found.cosine.items():

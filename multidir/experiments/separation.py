@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ import pandas as pd
 from multidir.errors import DesignError
 from multidir.methods.crossfit import crossfit
 from multidir.methods.diffmeans import TraceSums
+from multidir.progress import each
 from multidir.records.site import Site
 from multidir.stats.bootstrap import both_roles
 from multidir.stats.estimate import Estimate
@@ -76,18 +78,17 @@ def separation_table(
         one row per sentence and model with its score in the best window.
     """
     rows, scored = [], []
-    for role in store.roles:
-        for site in sites:
-            for lo, hi in offsets:
-                windows = window_means(store, role, site, annotator, label, (lo, hi))
-                sums = TraceSums.read(store, role, site, annotator, (lo, hi))
-                found_in = crossfit(sums, label, folds, np.random.default_rng(seed))
-                scores = found_in.project(windows.x, windows.trace)
-                rng = np.random.default_rng(seed)
-                found = both_roles(auroc_estimate(scores, windows.positive, windows.trace, rng, draws), 0, 1)
-                facts = {"role": role, "site": str(site), "offset_lo": lo, "offset_hi": hi}
-                rows.append({**facts, **_columns(found, windows)})
-                scored.append(pd.DataFrame({**facts, "projection": scores, "before_backtracking": windows.positive}))
+    places = list(product(store.roles, sites, offsets))
+    for role, site, (lo, hi) in each(places, "separation", "window"):
+        windows = window_means(store, role, site, annotator, label, (lo, hi))
+        sums = TraceSums.read(store, role, site, annotator, (lo, hi))
+        found_in = crossfit(sums, label, folds, np.random.default_rng(seed))
+        scores = found_in.project(windows.x, windows.trace)
+        rng = np.random.default_rng(seed)
+        found = both_roles(auroc_estimate(scores, windows.positive, windows.trace, rng, draws), 0, 1)
+        facts = {"role": role, "site": str(site), "offset_lo": lo, "offset_hi": hi}
+        rows.append({**facts, **_columns(found, windows)})
+        scored.append(pd.DataFrame({**facts, "projection": scores, "before_backtracking": windows.positive}))
     table, projections = pd.DataFrame(rows), pd.concat(scored, ignore_index=True)
     best = best_window(table)
     same = [projections[name] == best[name] for name in ("site", "offset_lo", "offset_hi")]

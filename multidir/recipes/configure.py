@@ -60,12 +60,14 @@ def _with_science(config: type[Any], values: Mapping[str, Any], where: str) -> A
     import tyro
 
     hints = typing.get_type_hints(config)
-    required = {
-        field.name: tyro.MISSING
-        for field in dataclasses.fields(config)
-        if field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-    }
+    required = dict.fromkeys(_required(config), tyro.MISSING)
     return config(**required, science=from_values(hints["science"], values, where))
+
+
+def _required(config: type[Any]) -> list[str]:
+    """Fields without a default."""
+    none = dataclasses.MISSING
+    return [each.name for each in dataclasses.fields(config) if each.default is none and each.default_factory is none]
 
 
 def from_values(config: type[T], values: Mapping[str, Any], where: str) -> T:
@@ -81,6 +83,9 @@ def from_values(config: type[T], values: Mapping[str, Any], where: str) -> T:
     unknown = list(_unknown(config, values, ""))
     if unknown:
         raise ConfigError(f"{where}: {'; '.join(unknown)}")
+    missing = [name for name in _required(config) if name not in values]
+    if missing:
+        raise ConfigError(f"{where}: not given: {', '.join(missing)}")
     try:
         return build(config, dict(values))
     except (FormatError, ConfigError) as error:

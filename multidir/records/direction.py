@@ -108,6 +108,11 @@ class DirectionSet:
         """Width of the residual stream."""
         return self._items[0].d
 
+    @property
+    def summary(self) -> str:
+        """`3 directions of width 128`."""
+        return f"{len(self)} direction{'s' * (len(self) > 1)} of width {self.d}"
+
     def matrix(self) -> FloatArray:
         """(k, d) float64: the unit vectors as rows."""
         return np.stack([item.unit for item in self._items])

@@ -64,7 +64,7 @@ def _panel(axes: Axes, data: pd.DataFrame, unit: str, narrow: bool) -> None:
         draw.write(axes, mark, place, INK, (0, 0), "left center", 9, "bold", ("axes fraction", "data"))
     axes.plot(data["value"], range(len(data)), "o", color=INK.light, label=f"{unit}/here")
     axes.plot(data["published"], range(len(data)), "D", color=NOISE.light, fillstyle="none", label=f"{unit}/published")
-    names = [fill(str(name), 24 if narrow else 40) for name in data["what"]]
+    names = [fill(str(name), 24 if narrow else 34) for name in data["what"]]
     axes.set_yticks(range(len(data)), names, fontsize=7.5)
     axes.set_ylim(-0.6, len(data) - 0.4)
     axes.grid(visible=False, axis="y")

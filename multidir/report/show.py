@@ -128,7 +128,7 @@ def _run(path: Path, manifest: dict[str, Any]) -> Iterator[str]:
 
 
 def _directions(directions: DirectionSet) -> Iterator[str]:
-    yield f"{len(directions)} directions of width {directions.d}, lengths in residual-stream units"
+    yield f"{directions.summary}, lengths in residual-stream units"
     longest, width = max(item.length for item in directions), max(map(len, directions.names))
     place = max(len(str(item.site)) for item in directions)
     for item in directions:

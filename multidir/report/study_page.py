@@ -13,6 +13,7 @@ import pandas as pd
 from multidir.errors import ConfigError, MissingExtra, ModelError
 from multidir.experiments.paper_numbers import RULE
 from multidir.experiments.results import read_verdicts
+from multidir.progress import each
 from multidir.records.outcome import Outcome
 from multidir.records.text import Sentence, Trace
 from multidir.records.verdict import Verdict
@@ -85,7 +86,7 @@ def study_page(
     main = [v for path, own in found.items() if str(manifests[path]["recipe"]) in ANSWERS for v in own]
     more = [v for path, own in found.items() if str(manifests[path]["recipe"]) not in ANSWERS for v in own]
     sections = [Section("What this pair is", about)] if about else []
-    sections += [_section(path, manifests[path], questions) for path in runs]
+    sections += [_section(path, manifests[path], questions) for path in each(runs, "report", "section")]
     sections += [] if viewed is None else [_traces_section(viewed)]
     sections += [open_section([*main, *more])] if main or more else []
     return Page(

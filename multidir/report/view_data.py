@@ -17,6 +17,7 @@ from transformers import PreTrainedTokenizerBase
 from multidir.annotate.base import Annotator
 from multidir.experiments.density_text import token_pieces
 from multidir.models.align import decode_text
+from multidir.progress import each
 from multidir.records.outcome import Condition, Outcome
 from multidir.records.text import Sentence, Trace
 from multidir.report.blocks import LABEL_CLASSES, visible
@@ -48,7 +49,7 @@ def trace_items(
     Raises:
         AlignmentError: the tokens of a trace do not spell its text in this tokenizer.
     """
-    for trace in traces:
+    for trace in each(traces, "traces", "trace"):
         spans = [
             (max(0, s.token_start - trace.n_prompt), s.token_end - trace.n_prompt, s.label)
             for s in sentences.get(trace.id, ())
@@ -117,7 +118,7 @@ def steered_items(outcomes: Iterable[Outcome], most: int, annotator: Annotator |
             "rollout": rollout,
             "texts": [_text(o, annotator) for o in sorted(found, key=lambda o: not _unsteered(o.condition))],
         }
-        for (target, prompt, rollout), found in ranked
+        for (target, prompt, rollout), found in each(ranked, "steered texts", "problem")
     ]
 
 

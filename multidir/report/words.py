@@ -28,7 +28,8 @@ def percent_estimate(share: float, low: float, high: float) -> str:
     """A share with its interval: `36% [31, 41]`."""
     if is_unknown(share):
         return UNSCORED
-    return share_with_interval(share, *_known(low, high))
+    low, high = _known(low, high)
+    return share_with_interval(share, low, high)
 
 
 def estimate(value: float, low: float, high: float, decimals: int = 2, sign: str = "") -> str:
@@ -80,4 +81,5 @@ def members(pairs: Sequence[tuple[str, str]]) -> tuple[str, str]:
 
 
 def _known(low: float, high: float) -> tuple[float, float]:
-    return (math.nan if is_unknown(low) else float(low), math.nan if is_unknown(high) else float(high))
+    """The ends of an interval, of which pandas may have made its own missing value."""
+    return (math.nan if is_unknown(low) else low, math.nan if is_unknown(high) else high)

@@ -39,6 +39,10 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
         prompts.plot()
     with pytest.raises(ConfigError, match="no setting 'derives' \\(did you mean"):
         md.run("data/prompts", derives=1)
+    with pytest.raises(ConfigError, match="no setting 'annotated'; there are reference, other"):
+        md.run("analysis/agreement", annotated=1)
+    with pytest.raises(ConfigError, match="not given: reference, other"):
+        md.run("analysis/agreement")
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         md.nothing  # noqa: B018
 
