@@ -35,7 +35,8 @@ def estimate(value: float, low: float, high: float, decimals: int = 2, sign: str
     """A value with its interval: `0.31 [0.22, 0.40]`; the sign `+` writes that of the value always."""
     if is_unknown(value):
         return UNSCORED
-    return f"{Estimate(value, *_known(low, high), 0, ''):{sign}.{decimals}f}"
+    low, high = _known(low, high)
+    return f"{Estimate(value, low, high, 0, ''):{sign}.{decimals}f}"
 
 
 def fold(value: float, low: float = math.nan, high: float = math.nan) -> str:
@@ -78,5 +79,5 @@ def members(pairs: Sequence[tuple[str, str]]) -> tuple[str, str]:
     return pairs[0] if len(pairs) == 1 else ("the one named first", "the one named second")
 
 
-def _known(*ends: float) -> tuple[float, ...]:
-    return tuple(math.nan if is_unknown(end) else float(end) for end in ends)
+def _known(low: float, high: float) -> tuple[float, float]:
+    return (math.nan if is_unknown(low) else float(low), math.nan if is_unknown(high) else float(high))
