@@ -59,6 +59,28 @@ def test_without_mask_and_positions_the_cache_counts(lm: LanguageModel) -> None:
         assert not positions.fresh
 
 
+class Newer(torch.nn.Module):
+    """A decoder as transformers has them since 5.24."""
+
+    def forward(self, input_ids: torch.Tensor, cache: DynamicCache | None = None) -> None: ...
+
+
+class Older(torch.nn.Module):
+    def forward(self, input_ids: torch.Tensor, past_key_values: DynamicCache | None = None) -> None: ...
+
+
+@pytest.mark.parametrize(("kind", "name"), [(Newer, "cache"), (Older, "past_key_values")])
+def test_a_cache_is_handed_over_and_counted_under_either_name(lm: LanguageModel, kind, name: str) -> None:
+    cache = DynamicCache(config=lm.model.config)
+    lm.model(IDS, **cached(lm.model, cache), use_cache=True)
+    handed = cached(kind(), cache)
+    assert handed == {name: cache}
+    places, fresh = absolute_positions({"input_ids": IDS[:, :2], **handed})
+    assert torch.equal(places, torch.arange(5, 7).expand(2, 2))
+    assert not fresh
+    assert absolute_positions({"input_ids": IDS, name: None})[1]
+
+
 def test_embeddings_instead_of_ids_and_positional_arguments(lm: LanguageModel) -> None:
     with track_positions(lm.model) as positions:
         lm.model(inputs_embeds=torch.zeros(2, 3, 32))
