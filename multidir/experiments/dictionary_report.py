@@ -210,4 +210,10 @@ def _known(
         label = torch.from_numpy((causes >> CAUSES.index(name)) & 1 == 1)
         if label.any() and not label.all():
             found = find_known(name, subject.coder, rows, label, direction)
-            yield {"dictionary": subject.name, **asdict(found), "latents": " ".join(map(str, found.latents))}
+            facts = asdict(found)
+            yield {
+                "name": subject.name,
+                "feature": facts.pop("name"),
+                **facts,
+                "latents": " ".join(map(str, found.latents)),
+            }

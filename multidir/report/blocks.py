@@ -90,6 +90,11 @@ class DetailsBlock:
     summary: str
     blocks: tuple[Block, ...]
 
+    @property
+    def only_tables(self) -> bool:
+        """Whether it holds nothing but tables, which a page on paper leaves to the CSV files."""
+        return all(isinstance(block, TableBlock) for block in self.blocks)
+
 
 class Piece(NamedTuple):
     """A stretch of trace text with its label; the label None means not labelled."""

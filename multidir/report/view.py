@@ -16,6 +16,7 @@ from multidir.annotate.base import Annotator
 from multidir.errors import ConfigError
 from multidir.exchange.read import read_directions
 from multidir.experiments.labels import ANNOTATORS, annotator_by_name
+from multidir.experiments.results import read_choice
 from multidir.experiments.score import BACKTRACKING
 from multidir.models.load import load_tokenizer
 from multidir.records.outcome import Outcome
@@ -107,7 +108,8 @@ def _sentences(sources: Sources, store: ActivationStore | None) -> list[Sentence
 def _readings(sources: Sources, store: ActivationStore, view: View) -> list[Reading]:
     folders = sources.directions if view.source is None else (view.source,)
     by_name = {item.name: item for folder in folders for item in read_directions(folder)}
-    wanted = chosen(list(by_name.values()), view.directions, view.label, view.readings)
+    place = None if sources.choice is None else read_choice(sources.choice)
+    wanted = chosen(list(by_name.values()), view.directions, view.label, view.readings, place)
     found = direction_readings(store, wanted)
     if view.dictionary is not None:
         found += latent_readings(store, view.dictionary, view.latents)

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from multidir.errors import ConfigError
+from multidir.experiments.choose import Choice
 from multidir.records.direction import Direction
 from multidir.records.site import Site
 from multidir.store.activations import ActivationStore
@@ -81,8 +82,12 @@ def latent_readings(store: ActivationStore, folder: Path, latents: Sequence[int]
     return [Reading(f"{folder.name}/{latent}", key, _activation(coder, latent), "activation") for latent in latents]
 
 
-def chosen(directions: Sequence[Direction], names: Sequence[str], label: str, most: int) -> list[Direction]:
+def chosen(
+    directions: Sequence[Direction], names: Sequence[str], label: str, most: int, place: Choice | None = None
+) -> list[Direction]:
     """The directions of these names; without names, the first ones with the label, or of methods without labels.
+
+    Those from the place that a study steers at come before the others.
 
     Raises:
         ConfigError: there is no such direction.
@@ -93,7 +98,13 @@ def chosen(directions: Sequence[Direction], names: Sequence[str], label: str, mo
         if lost:
             raise ConfigError(f"no direction {', '.join(map(repr, lost))}; there are {', '.join(by_name)}")
         return [by_name[name] for name in names]
-    return [item for item in directions if item.source.get("label", label) == label][:most]
+    found = [item for item in directions if item.source.get("label", label) == label]
+    return sorted(found, key=lambda item: not _from(item, place))[:most]
+
+
+def _from(direction: Direction, place: Choice | None) -> bool:
+    here = (str(direction.site), _window(direction))
+    return place is not None and here == (place.site, (place.offset_lo, place.offset_hi))
 
 
 def _role(store: ActivationStore, role: Any) -> Role:

@@ -22,6 +22,8 @@ class Sources:
     activations: Path | None = None
     outcomes: Path | None = None
     directions: tuple[Path, ...] = ()
+    choice: Path | None = None
+    """Of a site and window to steer at."""
     model: str = ""
     """Source of the model that wrote the traces, as its run wrote it down."""
 
@@ -53,6 +55,7 @@ def find_sources(path: Path) -> Sources:
         activations=store,
         outcomes=nearest("outcomes.jsonl"),
         directions=tuple(folder for folder in everything if (folder / OWN).is_file()),
+        choice=nearest("choice.json"),
         model=next(filter(None, map(_model, with_models)), ""),
     )
 

@@ -229,7 +229,8 @@ def test_on_the_tiny_pair_everything_is_measured(tmp_path: Path) -> None:
     assert 0 < line["recovered"] < 1
     assert line["kl"] > 0
     known = pd.read_csv(found / "known.csv")
-    assert set(known["name"]) == {"hesitation", "mistake"}
+    assert set(known["feature"]) == {"hesitation", "mistake"}
+    assert set(known["name"]) == {line["name"]}  # the dictionary, as in every table of this run
     assert known[["f1", "cosine", "absorbed"]].stack().between(0, 1).all()
     # a one-to-one matching cannot do better than every direction's nearest latent
     assert 0 < line["planted_mcc"] <= known["cosine"].mean() + 1e-6

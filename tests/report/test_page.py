@@ -175,6 +175,15 @@ def test_one_block_twice_is_refused() -> None:
         render_page(_page(block, block))
 
 
+def test_paper_leaves_long_tables_to_the_files_and_keeps_figures() -> None:
+    table = blocks.TableBlock.of(pd.DataFrame({"a": [1]}), "t")
+    html = render_page(
+        _page(blocks.DetailsBlock("only", (table,)), blocks.DetailsBlock("both", (table, blocks.TextBlock("x"))))
+    )
+    assert '<details class="tables"><summary>only' in html
+    assert "<details><summary>both" in html
+
+
 def test_sections_are_told_apart() -> None:
     two = (Section("A b", ""), Section("A-b", ""), Section("Main", ""))
     ids = _Outline(render_page(Page("t", "q", ("a",), two))).ids

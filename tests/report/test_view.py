@@ -13,6 +13,7 @@ import pytest
 
 from multidir.annotate.lexical import LexicalAnnotator
 from multidir.errors import ConfigError
+from multidir.experiments.choose import Choice
 from multidir.models.load import load_tokenizer
 from multidir.records.direction import Direction
 from multidir.records.outcome import Condition, Outcome
@@ -131,6 +132,16 @@ def test_directions_are_chosen_by_name_or_by_the_behaviour() -> None:
     assert [d.name for d in chosen(made, ("c", "a"), "backtracking", 1)] == ["c", "a"]
     with pytest.raises(ConfigError, match="no direction 'd'; there are a, b, c"):
         chosen(made, ("d",), "backtracking", 9)
+
+
+def test_directions_from_the_place_that_is_steered_come_first() -> None:
+    made = [
+        Direction(f"{lo}", np.eye(4)[0], 1.0, Site(1), source={"label": "backtracking", "offsets": [lo, lo + 2]})
+        for lo in (-13, -7, -3)
+    ]
+    place = Choice("L1.resid_post", -3, -1, 0.6)
+    assert [d.name for d in chosen(made, (), "backtracking", 2, place)] == ["-3", "-13"]
+    assert [d.name for d in chosen(made, (), "backtracking", 2, Choice("L2.resid_post", -3, -1, 0.6))] == ["-13", "-7"]
 
 
 def test_steered_texts_stand_beside_the_unsteered_one_of_the_same_problem() -> None:
