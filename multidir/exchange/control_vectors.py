@@ -36,7 +36,7 @@ def _gguf() -> Any:
     try:
         import gguf
     except ImportError as error:
-        raise MissingExtra("a .gguf file needs the Python package gguf: install it with `make real`") from error
+        raise MissingExtra("a .gguf file needs the Python package gguf: pip install 'multidir[real]'") from error
     return gguf
 
 

@@ -224,7 +224,7 @@ class AblationChoice:
     """How many of them."""
     label: str = "backtracking"
     """The behaviour."""
-    annotator: str = ""
+    store_annotator: str = ""
     """Whose labels of the store; empty where it has those of one annotator only."""
     fit_window: str = "-13:-8"
     """Token offsets before a sentence on which erasers and probes are fitted."""

@@ -199,7 +199,7 @@ def _explained(source: str, what: str) -> Iterator[None]:
         raise
     except ImportError as error:
         if "gguf" in str(error).lower():
-            raise MissingExtra("a .gguf file needs the Python package gguf: install it with `make real`") from error
+            raise MissingExtra("a .gguf file needs the Python package gguf: pip install 'multidir[real]'") from error
         raise
     except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

