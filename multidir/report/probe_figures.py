@@ -93,7 +93,9 @@ def probe_bars(table: pd.DataFrame) -> Plot:
             axes.set_title(_TITLES[group])
             _levels(axes, data)
         panels[-1].set_xlim(lowest, 1.005)
-        panels[-1].set_xlabel("AUROC, held out by prompt unless split")
+        panels[-1].set_xlabel(
+            "AUROC, held out\nby prompt unless split" if narrow else "AUROC, held out by prompt unless split"
+        )
         keys = [draw.line_key(ROLE_TONES[role], TARGET_NAMES[role], "") for role in roles]
         if (data["group"] == "ceiling").any():
             keys.append(draw.line_key(INK, "what the planted rule permits", "--", " "))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
@@ -10,7 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from multidir.errors import DesignError
-from multidir.methods.probe_logistic import Solver, fit_logistic
+from multidir.methods.probe_lasso import fit_lasso
+from multidir.methods.probe_logistic import LinearProbes, Solver, fit_logistic
 
 PENALTIES = np.array([1e-3, 1e-1, 10.0])
 
@@ -45,6 +48,21 @@ def test_coefficients_equal_those_of_scikit_learn(dtype: str, tolerance: float, 
         held_out = x[b].astype(np.float64)
         found = probes.scores(x)[b, :, s, c]
         assert roc_auc_score(y, found) == pytest.approx(roc_auc_score(y, mine.decision_function(held_out)), abs=1e-4)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("fit", [fit_logistic, fit_lasso])
+def test_a_gpu_finds_the_same_probes(fit: Callable[..., LinearProbes]) -> None:
+    x, y = cells(b=1)
+    train, rows = folds_of(len(y)), x if fit is fit_logistic else x[0]
+    here, there = (
+        fit(rows, y, train, PENALTIES, Solver(tolerance=1e-8, dtype="float64", device=device))
+        for device in ("cpu", "cuda")
+    )
+    np.testing.assert_allclose(there.weight, here.weight, atol=1e-5 * np.abs(here.weight).max())
+    for c in range(len(PENALTIES)):
+        told = [roc_auc_score(y, found.scores(x)[0, :, -1, c]) for found in (here, there)]
+        assert told[0] == pytest.approx(told[1], abs=1e-4)
 
 
 def test_thinning_is_only_a_way_to_come_closer() -> None:
