@@ -61,7 +61,7 @@ def read_outcomes(path: Path) -> pd.DataFrame:
         frame = _read(path)
     except (OSError, ValueError) as error:
         raise FormatError(f"{path} cannot be read as {path.suffix[1:]}: {error}") from error
-    if unused := [str(c) for c in frame.columns if str(c).startswith(PREFIX) and frame[c].eq(0).all(axis=None)]:
+    if unused := [str(c) for c in frame.columns if str(c).startswith(PREFIX) and (frame[c] == 0).to_numpy().all()]:
         raise FormatError(
             f"{path}: {', '.join(unused)} {'is' if len(unused) == 1 else 'are'} 0 in every row; leave the column of a "
             "direction out that is never applied"

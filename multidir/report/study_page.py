@@ -106,7 +106,9 @@ def _answer(verdicts: Sequence[Verdict], manifests: Sequence[Mapping[str, Any]])
         plain, labelled = ([v for v in verdicts if bool(v.label) is own] for own in (False, True))
         return tuple(_in_words(v, words[v.status]) for v in [*plain[:2], *labelled[: 1 if plain else 2]])
     lines = [str(manifest["notes"].get("headline", "")) for manifest in manifests]
-    return tuple(f"{line[0].upper()}{line[1:]}." for line in lines[-2:] if line) or ("Nothing was measured.",)
+    return tuple(f"{line[0].upper()}{line[1:].rstrip('.')}." for line in lines[-2:] if line) or (
+        "Nothing was measured.",
+    )
 
 
 def _in_words(verdict: Verdict, status: str) -> str:
