@@ -22,7 +22,7 @@ from multidir.experiments.plants import biased, plant_cells, shift
 from multidir.experiments.standing import Stands, pattern
 from multidir.experiments.steering import Bench, run_conditions
 from multidir.records.outcome import Condition, Outcome
-from multidir.types import BoolArray
+from multidir.types import BoolArray, FloatArray
 
 DRAWS = 256
 """Times that every next sentence is drawn for one row of the table: places are few, and drawing costs little."""
@@ -51,6 +51,8 @@ class Measuring:
     batch_tokens: int
     prefix: str = ""
     """Before the names of its files."""
+    plant_size: float = 1.0
+    """How many times larger than in simulated tables known answers are planted."""
 
     def table(self, cells: Sequence[StudyCell]) -> pd.DataFrame:
         """Outcomes of cells with edits, one row per rollout, or per rollout and what stands at its places."""
@@ -87,9 +89,19 @@ class Measuring:
             return self._frame(self._drawn([zero, *cells], every, {}))
         rows = list(self._texts([zero], self.size.rollouts))
         for cell in cells:
-            with biased(self.bench.lm, self.tokens, shift(cell.control, cell.doses)):
-                rows += self._texts([cell], self.size.rollouts, "plants.jsonl")
+            with biased(self.bench.lm, self.tokens, self._shift(cell)):
+                rows += self._texts([cell], self.size.rollouts, f"plants-{self.plant_size:g}.jsonl")
         return self._frame(rows)
+
+    def begins(self) -> FloatArray:
+        """(n,) log-odds of the behaviour where the unsteered sentences begin that are counted; all where none is."""
+        (rows,) = self.next_by_cell([StudyCell("", (0.0,) * len(self.names))]).values()
+        counted = self.free(range(len(self.names))) if self.size.outcome == "next" else {}
+        found = [np.array(row.log_odds)[counted.get(row.prompt_id, slice(None))] for row in rows]
+        return np.concatenate(found if any(part.size for part in found) else [np.array(row.log_odds) for row in rows])
+
+    def _shift(self, cell: StudyCell) -> float:
+        return self.plant_size * shift(cell.control, cell.doses)
 
     @property
     def _role(self) -> str:
@@ -129,7 +141,7 @@ class Measuring:
             key = cell.condition(self._role).key
             for row in rows[key]:
                 flag = flags.get((key, row.prompt_id), (np.nan, np.nan))
-                drawn = row.draw(self.size.rollouts * DRAWS, self.bench.seed, shift(cell.control, cell.doses))
+                drawn = row.draw(self.size.rollouts * DRAWS, self.bench.seed, self._shift(cell))
                 counts = drawn.reshape(self.size.rollouts, DRAWS, -1).sum(axis=1)
                 for stands, places in split[row.prompt_id].items():
                     for rollout, count in enumerate(counts[:, places].sum(axis=1).tolist()):

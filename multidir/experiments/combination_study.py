@@ -31,6 +31,7 @@ from multidir.experiments.counting import count, where
 from multidir.experiments.labels import annotator_by_name
 from multidir.experiments.next_sentences import mapped, sentence_ends
 from multidir.experiments.outcomes_table import check_outcomes
+from multidir.experiments.plants import plant_size
 from multidir.experiments.results import Results
 from multidir.experiments.screen import screen_table
 from multidir.experiments.setup import load_bench
@@ -78,10 +79,13 @@ def study_results(inputs: Inputs, file: Callable[[str], Path]) -> tuple[Results,
     on_first, _ = measuring_of(inputs, bench, first, directions, file, "calibration-")
     doses = calibrate(on_first, directions, scope, science.grid, science.rules)
     measuring, traces = measuring_of(inputs, bench, problems, directions, file)
+    measuring = replace(measuring, plant_size=plant_size(on_first.begins(), science.rules.outer_margin))
     planted = measuring.plants()
     answers = known_answers(planted, science)
     curves = pd.concat([item.curve for item in doses], ignore_index=True)
     remarks = [item.remark for item in doses if item.remark]
+    if measuring.plant_size > 1:
+        remarks.append(f"Known answers are planted {measuring.plant_size:g} times as large as usual, to be seen here.")
     if any(answer.state is not State.PASSED for answer in answers):
         return no_verdict(answers, curves, remarks), planted
     steering = steering_of(doses, scope)

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.special import expit, logit
 
 from multidir.experiments.combination_cells import Doses, StudyCell
 from multidir.experiments.combination_design import protocol
 from multidir.experiments.mechanisms import Shift, blocked, gate, linear, pooled
 from multidir.models.language_model import LanguageModel
+from multidir.types import FloatArray
 
 MECHANISMS: dict[str, Shift] = {
     "plant:additive": linear,
@@ -25,6 +27,29 @@ MECHANISMS: dict[str, Shift] = {
     "plant:antagonist": blocked,
 }
 """By the name of their rows; what each must be read as stands in `combination.PLANTS`."""
+
+
+SIZES = (1.0, 1.25, 1.5, 2.0, 2.5, 3.0)
+"""How many times larger than in simulated tables a known answer may be planted."""
+SEEN = 4 / 3
+"""Outer margins that the effect of one knob alone should have: at one margin half of all studies would not see it."""
+
+
+def plant_size(log_odds: FloatArray, margin: float) -> float:
+    """How large known answers have to be to be seen on this model: the smallest of `SIZES`.
+
+    A push of the words' log-odds moves the share of sentences by less than itself where sentences differ: most begin
+    so rarely with these words that no push is seen, and others nearly always do.
+
+    Args:
+        log_odds: (n,) float. Of the behaviour's words where unsteered sentences begin.
+        margin: Log-odds within which an effect is ignored.
+    """
+    plain = logit(expit(log_odds).mean())
+    for size in SIZES:
+        if logit(expit(log_odds + size * shift("plant:additive", (1.0, 0.0))).mean()) - plain >= SEEN * margin:
+            return size
+    return SIZES[-1]
 
 
 def plant_cells(k: int) -> list[StudyCell]:

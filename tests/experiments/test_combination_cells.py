@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from scipy.special import expit, logit
 
 from multidir.errors import DesignError
 from multidir.experiments.calibration import own_dose
@@ -22,7 +23,7 @@ from multidir.experiments.combination_design import LADDER, Size
 from multidir.experiments.combination_rules import CombinationRules
 from multidir.experiments.next_sentences import NextSentences
 from multidir.experiments.outcomes_table import check_outcomes
-from multidir.experiments.plants import MECHANISMS, biased, plant_cells, shift
+from multidir.experiments.plants import MECHANISMS, SIZES, biased, plant_cells, plant_size, shift
 from multidir.models.language_model import LanguageModel
 from multidir.models.load import load_model
 from multidir.records.direction import Direction, DirectionSet
@@ -191,3 +192,14 @@ def test_cells_of_a_control_are_rows_that_the_table_accepts() -> None:
     cell = StudyCell("plant:and", (1.0, 1.0))
     row = {"prompt": "p", "rollout": 0, "dose_a": 1.0, "dose_b": 1.0, "sentences": 3, "backtracks": 1}
     assert check_outcomes(pd.DataFrame([row | {"control": cell.control}]))["control"].tolist() == ["plant:and"]
+
+
+def test_known_answers_are_planted_as_large_as_they_must_be_to_be_seen() -> None:
+    margin = RULES.outer_margin
+    assert plant_size(np.full(50, -3.0), margin) == 1
+    mixed = np.array([-12.0] * 60 + [2.5] * 4 + [-2.0] * 5)
+    size = plant_size(mixed, margin)
+    rise = [logit(expit(mixed + s * shift("plant:additive", (1.0, 0.0))).mean()) for s in (0, size)]
+    assert size > 1
+    assert rise[1] - rise[0] >= margin
+    assert plant_size(np.array([-40.0] * 9 + [9.0]), margin) == SIZES[-1], "where nothing moves, as large as may be"
