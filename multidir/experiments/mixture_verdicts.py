@@ -22,14 +22,16 @@ WORDS: dict[Matched, str] = {"KL": "equal divergence elsewhere", "norm": "equal 
 
 def decide(contest: Contest, suppress: bool) -> list[Verdict]:
     """The mixture against the best single direction and the linear optimum, at equal divergence and at equal norm."""
-    single = best_singles(contest.contenders, contest.seen["KL"].gains.mean(axis=0), 1)[0].name
-    rivals: list[tuple[Matched, str, str]] = [
-        ("norm", single, f"the best single direction ({single.removeprefix('single ')})"),
-        ("norm", READOUT, "the linear read-out w/|w|"),
-        ("KL", single, f"the best single direction ({single.removeprefix('single ')})"),
-        ("KL", PER_NAT, "the linear read-out per nat"),
-    ]
-    return [_verdict(contest, *rival, suppress) for rival in rivals]
+    optima: dict[Matched, tuple[str, str]] = {
+        "norm": (READOUT, "the linear read-out w/|w|"),
+        "KL": (PER_NAT, "the linear read-out per nat"),
+    }
+    found = []
+    for matched, optimum in optima.items():
+        single = best_singles(contest.contenders, contest.seen[matched].gains.mean(axis=0), 1)[0].name
+        rival = single, f"the best single direction ({single.removeprefix('single ')})"
+        found += [_verdict(contest, matched, *each, suppress) for each in (rival, optimum)]
+    return found
 
 
 def _verdict(contest: Contest, matched: Matched, rival: str, words: str, suppress: bool) -> Verdict:
@@ -93,7 +95,9 @@ def _curse(contest: Contest, matched: Matched) -> str:
 
 
 def headline_of(verdicts: list[Verdict]) -> str:
-    """All four claims in one line, and the warning."""
+    """All claims in one line, and the warning."""
     words = {Status.SUPPORTED: "yes", Status.REFUTED: "no", Status.UNDETERMINED: "open", Status.INVALID: "invalid"}
-    lines = [f"{v.claim.rstrip('.')}: {words[v.status]} ({_interval(v.estimates['log-odds'], 2)})" for v in verdicts]
-    return f"{'; '.join(lines)}. {NO_SYNERGY}"
+    parts = [f"{v.claim.rstrip('.')}: {words[v.status]}, {_interval(v.estimates['log-odds'], 2)}" for v in verdicts]
+    start = verdicts[0].claim.partition(" than ")[0]
+    rest = [part.removeprefix(f"{start} ") for part in parts[1:]]
+    return f"{parts[0]}; {'; '.join(rest)} (log-odds on held-out prompts). {NO_SYNERGY}"
