@@ -39,6 +39,7 @@ def _verdict(contest: Contest, matched: Matched, rival: str, words: str, suppres
     gap = contest.held[matched].mean(contest.place("mixture"), contest.weights, contest.place(rival))
     shares = None if contest.whole is None else contest.whole.difference("mixture", rival, matched)
     shares = None if shares is None else _signed(shares, sign)
+    warning = f" {NO_SYNERGY}" if rival.startswith("single ") else ""
     what = "suppresses backtracking more" if suppress else "makes for more backtracking"
     estimates = {"log-odds": gap, **({} if shares is None else {"share of sentences": shares})}
     return Verdict(
@@ -46,7 +47,7 @@ def _verdict(contest: Contest, matched: Matched, rival: str, words: str, suppres
         status=_status(list(estimates.values())),
         because=(
             f"At {WORDS[matched]} it moves the log-odds by {_interval(gap, 2)} more than {words} on {gap.n} held-out "
-            f"prompts{_in_texts(shares)}. {_curse(contest, matched)} {NO_SYNERGY}"
+            f"prompts{_in_texts(shares)}. {_curse(contest, matched)}{warning}"
         ),
         rule=RULE,
         estimates=estimates,
