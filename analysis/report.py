@@ -79,6 +79,12 @@ class Config:
     """Run folder of analysis/paper."""
     combination: Path | None = None
     """Run folder of analysis/combination."""
+    mixtures: Path | None = None
+    """Run folder of train/mixtures."""
+    suppression: Path | None = None
+    """Run folder of train/mixtures that suppress."""
+    frontier: Path | None = None
+    """Run folder of train/mixtures of many directions."""
     science: Science = field(default_factory=Science)
     compute: Compute = field(default_factory=Compute)
 

@@ -64,7 +64,7 @@ class Whole:
     generations: int = 0
     """Of a search for weights by CMA-ES, which sees whole texts alone; 0: none. Needs the package cmaes."""
     population: int = 6
-    """Mixtures of a generation."""
+    """Mixtures of a generation; 4 at least, for CMA-ES learns its shape from the better half."""
     spread: float = 0.5
     """Of the first generation's weights around equal ones, in multiples of them."""
     loop_price: float = 2.0
@@ -82,9 +82,9 @@ class Whole:
     def __post_init__(self) -> None:
         """Refuse a search or a front of nothing."""
         least = (self.problems, self.search_problems, self.generations, self.singles)
-        if min(least) < 0 or self.population < 2 or self.rollouts < 1 or self.spread <= 0 or self.loop_price < 0:
+        if min(least) < 0 or self.population < 4 or self.rollouts < 1 or self.spread <= 0 or self.loop_price < 0:
             raise ConfigError(
-                "--problems, --search-problems, --generations and --singles are 0 or more, --population is at least 2, "
+                "--problems, --search-problems, --generations and --singles are 0 or more, --population is at least 4, "
                 "--rollouts at least 1, --spread above 0 and --loop-price not negative; got "
                 f"{', '.join(map(str, least))}, {self.population}, {self.rollouts}, {self.spread} and {self.loop_price}"
             )

@@ -75,6 +75,8 @@ def learn_mixtures(
     """
     science, objective = scene.science, scene.objective
     seen, held = split_prompts_of(traces, sentences, science.learning.held_out, science.seed)
+    # a budget that nothing meets is refused here, and not after minutes of learning
+    norms_at(scene.lm, scene.space, [objective.sign * scene.bank.rows.mean(axis=0)], [objective.budget], seen)
     learner = Learner(scene.lm, seen, scene.space, objective, scene.batch_tokens)
     items = [
         *learned(learner, scene.bank, science.learning),

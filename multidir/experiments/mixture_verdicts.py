@@ -22,14 +22,16 @@ WORDS: dict[Matched, str] = {"KL": "equal divergence elsewhere", "norm": "equal 
 
 def decide(contest: Contest, suppress: bool) -> list[Verdict]:
     """The mixture against the best single direction and the linear optimum, at equal divergence and at equal norm."""
-    single = best_singles(contest.contenders, contest.seen["KL"].gains.mean(axis=0), 1)[0].name
-    rivals: list[tuple[Matched, str, str]] = [
-        ("norm", single, f"the best single direction ({single.removeprefix('single ')})"),
-        ("norm", READOUT, "the linear read-out w/|w|"),
-        ("KL", single, f"the best single direction ({single.removeprefix('single ')})"),
-        ("KL", PER_NAT, "the linear read-out per nat"),
-    ]
-    return [_verdict(contest, *rival, suppress) for rival in rivals]
+    optima: dict[Matched, tuple[str, str]] = {
+        "norm": (READOUT, "the linear read-out w/|w|"),
+        "KL": (PER_NAT, "the linear read-out per nat"),
+    }
+    found = []
+    for matched, optimum in optima.items():
+        single = best_singles(contest.contenders, contest.seen[matched].gains.mean(axis=0), 1)[0].name
+        rival = single, f"the best single direction ({single.removeprefix('single ')})"
+        found += [_verdict(contest, matched, *each, suppress) for each in (rival, optimum)]
+    return found
 
 
 def _verdict(contest: Contest, matched: Matched, rival: str, words: str, suppress: bool) -> Verdict:
@@ -37,6 +39,7 @@ def _verdict(contest: Contest, matched: Matched, rival: str, words: str, suppres
     gap = contest.held[matched].mean(contest.place("mixture"), contest.weights, contest.place(rival))
     shares = None if contest.whole is None else contest.whole.difference("mixture", rival, matched)
     shares = None if shares is None else _signed(shares, sign)
+    warning = f" {NO_SYNERGY}" if rival.startswith("single ") else ""
     what = "suppresses backtracking more" if suppress else "makes for more backtracking"
     estimates = {"log-odds": gap, **({} if shares is None else {"share of sentences": shares})}
     return Verdict(
@@ -44,7 +47,7 @@ def _verdict(contest: Contest, matched: Matched, rival: str, words: str, suppres
         status=_status(list(estimates.values())),
         because=(
             f"At {WORDS[matched]} it moves the log-odds by {_interval(gap, 2)} more than {words} on {gap.n} held-out "
-            f"prompts{_in_texts(shares)}. {_curse(contest, matched)} {NO_SYNERGY}"
+            f"prompts{_in_texts(shares)}. {_curse(contest, matched)}{warning}"
         ),
         rule=RULE,
         estimates=estimates,
@@ -93,7 +96,9 @@ def _curse(contest: Contest, matched: Matched) -> str:
 
 
 def headline_of(verdicts: list[Verdict]) -> str:
-    """All four claims in one line, and the warning."""
+    """All claims in one line, and the warning."""
     words = {Status.SUPPORTED: "yes", Status.REFUTED: "no", Status.UNDETERMINED: "open", Status.INVALID: "invalid"}
-    lines = [f"{v.claim.rstrip('.')}: {words[v.status]} ({_interval(v.estimates['log-odds'], 2)})" for v in verdicts]
-    return f"{'; '.join(lines)}. {NO_SYNERGY}"
+    parts = [f"{v.claim.rstrip('.')}: {words[v.status]}, {_interval(v.estimates['log-odds'], 2)}" for v in verdicts]
+    start = verdicts[0].claim.partition(" than ")[0]
+    rest = [part.removeprefix(f"{start} ") for part in parts[1:]]
+    return f"{parts[0]}; {'; '.join(rest)} (log-odds on held-out prompts). {NO_SYNERGY}"

@@ -38,6 +38,8 @@ class Written:
     """(c, p) all sentences that were labelled."""
     loops: FloatArray
     """(c,) share of texts that loop."""
+    lost: FloatArray
+    """(c,) share of texts that loop, or no sentence of which could be labelled."""
     unscored: tuple[int, ...]
     """(c,) texts no sentence of which could be labelled."""
 
@@ -75,6 +77,7 @@ def write(bench: Bench, cells: Mapping[Condition, Mixture], file: Path) -> Writt
         backtracks=np.stack([each[0] for each in counts]),
         sentences=np.stack([each[1] for each in counts]),
         loops=np.array([np.mean([_loops(bench, o) for o in found[cell]]) for cell in cells]),
+        lost=np.array([np.mean([_loops(bench, o) or o.n_backtracks is None for o in found[cell]]) for cell in cells]),
         unscored=tuple(sum(o.n_backtracks is None for o in found[cell]) for cell in cells),
     )
 
@@ -138,7 +141,10 @@ class WholeContest:
 def front_table(
     rows: Sequence[tuple[Contender | None, Condition, float, float]], written: Written, weights: FloatArray, sign: float
 ) -> pd.DataFrame:
-    """Effect against divergence against loops, and which points no other one beats in all three.
+    """Effect against divergence against texts that are lost, and which points no other one beats in all three.
+
+    A text is lost that loops, or of which no sentence can be labelled. Who wrote nothing that could be scored is not on
+    the front.
 
     Args:
         rows: contender (None: unsteered), its cell, its norm, and the p95 divergence elsewhere.
@@ -147,7 +153,7 @@ def front_table(
         sign: -1 where fewer sentences are better.
     """
     table = pd.DataFrame([_front_row(*row, written, weights) for row in rows])
-    points = np.stack([sign * table["share"], -table["p95_kl"], -table["loop_share"]], axis=1)
+    points = np.stack([sign * table["share"], -table["p95_kl"], -table["lost_share"]], axis=1)
     return table.assign(front=non_dominated(points))
 
 
@@ -161,12 +167,16 @@ def _front_row(
         "kind": "none" if one is None else one.kind,
     }
     facts |= {"budget": cell.dose, "norm": norm, "p95_kl": p95, "share": share.value, "share_low": share.low}
-    return {**facts, "share_high": share.high, "loop_share": written.loops[at], "n_prompts": share.n}
+    return {**facts, "share_high": share.high, "loop_share": written.loops[at], "lost_share": written.lost[at]}
 
 
 def non_dominated(points: FloatArray) -> list[bool]:
-    """Which points (n, m) no other one beats: as good in every column and better in one, more being better."""
+    """Which points (n, m) no other one beats: as good in every column and better in one, more being better.
+
+    A point with an unknown is none of them.
+    """
     as_good = (points[None] >= points[:, None]).all(axis=2)
     better = (points[None] > points[:, None]).any(axis=2)
     beaten: BoolArray = np.logical_or.reduce(as_good & better, axis=1)
-    return [not lost for lost in beaten.tolist()]
+    known = ~np.isnan(points).any(axis=1)
+    return [bool(good) for good in known & ~beaten]

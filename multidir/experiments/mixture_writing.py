@@ -92,9 +92,14 @@ def contest_in_texts(
 
 
 def _writers(scene: Scene, contest: Contest) -> list[Contender]:
-    """Everyone but the mixtures of the path, the singles that did less well, and what cannot be told from them."""
-    singles = best_singles(contest.contenders, contest.seen["KL"].gains.mean(axis=0), scene.science.whole.singles)
-    return [one for one in contest.contenders if one.kind != "path" and (one.kind != "single" or one in singles)]
+    """Everyone but the mixtures of the path, and the singles that did less well at both ways of matching."""
+    most = scene.science.whole.singles
+    singles = [
+        one.name
+        for measured in contest.seen.values()
+        for one in best_singles(contest.contenders, measured.gains.mean(axis=0), most)
+    ]
+    return [one for one in contest.contenders if one.kind != "path" and (one.kind != "single" or one.name in singles)]
 
 
 def _at_more_budgets(scene: Scene, writers: Sequence[Contender], seen: Texts) -> list[_Cell]:

@@ -106,27 +106,25 @@ def mixture_frontier(frontier: pd.DataFrame) -> Plot:
 
 
 def mixture_front(front: pd.DataFrame) -> Plot:
-    """Effect against divergence and against loops; filled and named are the points that none beats in all three.
+    """Effect against divergence and against lost texts; filled and named are the points that none beats in all three.
 
     Args:
-        front: rows with columns contender, kind, budget, p95_kl, share, share_low, share_high, loop_share, front.
+        front: rows with columns contender, kind, front, budget, p95_kl, share, loop_share, lost_share.
     Raises:
         FormatError: columns are missing or hold something else.
     """
     what = "mixture_front"
-    data = checked(
-        front,
-        what,
-        ("contender", "kind", "front"),
-        ("budget", "p95_kl", "share", "loop_share"),
-        ("share", "loop_share"),
-    )
+    numbers = ("budget", "p95_kl", "share", "loop_share", "lost_share")
+    data = checked(front, what, ("contender", "kind", "front"), numbers, ("share", "lost_share"))
 
     def paint(figure: Figure, narrow: bool) -> None:
         every = list(figure.subplots(*((2, 1) if narrow else (1, 2)), sharey=True).ravel())
         for axes, (x, label, scale) in zip(
             every,
-            (("p95_kl", "divergence elsewhere (p95, nats)", 1), ("loop_share", "texts that loop, in percent", 100)),
+            (
+                ("p95_kl", "divergence elsewhere (p95, nats)", 1),
+                ("lost_share", "texts that loop or make no sense, in percent", 100),
+            ),
             strict=True,
         ):
             for row in rows(data):
@@ -137,7 +135,7 @@ def mixture_front(front: pd.DataFrame) -> Plot:
             axes.set_xlabel(label)
         _name_front(every[0], data)
         every[0].set_ylabel("sentences that backtrack, %")
-        keys = [draw.line_key(INK, "beaten by none", ""), draw.line_key(INK, "beaten in all three", "", hollow=True)]
+        keys = [draw.line_key(INK, "beaten by none in all three", ""), draw.line_key(INK, "beaten", "", hollow=True)]
         draw.legend(figure, [*keys, draw.line_key(PAIR, "learned", "")], 3)
 
     best = data[data["front"].astype(bool)]
@@ -147,7 +145,7 @@ def mixture_front(front: pd.DataFrame) -> Plot:
         data,
         name=what,
         title="What does more backtracking cost?",
-        reading=f"No other contender has more effect, less divergence and fewer loops than {words.joined(names)}.",
+        reading=f"No other contender has more effect, less divergence and fewer lost texts than {words.joined(names)}.",
         note=unscored(data, "share"),
         wide=(7.6, 3.8),
         narrow=(3.9, 6.4),

@@ -223,6 +223,8 @@ def test_a_search_without_its_package_says_what_to_install(monkeypatch: pytest.M
 def test_a_point_is_on_the_front_when_none_beats_it() -> None:
     points = np.array([[3.0, -2, 0], [2, -1, 0], [2, -2, 0], [0, 0, 0], [3, -2, 0]])
     assert non_dominated(points) == [True, True, False, True, True]
+    unknown = np.array([[np.nan, 0.0, 0], [1, -1, 0]])
+    assert non_dominated(unknown) == [False, True]
     rng = np.random.default_rng(2)
     cloud = rng.standard_normal((40, 3))
     kept = cloud[non_dominated(cloud)]
@@ -293,7 +295,7 @@ def test_a_budget_that_nothing_meets_and_a_mixture_of_nothing_are_named(lm: Lang
     [
         (lambda: Learning(budget=0), "--budget 0"),
         (lambda: Learning(path=(1.5,)), "shares between 0 and 1"),
-        (lambda: Whole(population=1), "--population is at least 2"),
+        (lambda: Whole(population=3), "--population is at least 4"),
         (lambda: Whole(budgets=(0.0,)), "multiples above 0"),
     ],
 )
