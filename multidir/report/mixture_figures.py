@@ -72,6 +72,7 @@ def mixture_frontier(frontier: pd.DataFrame) -> Plot:
     """
     what = "mixture_frontier"
     data = checked(frontier, what, ("contender", "kind"), ("n_used", "gain_seen", "gain", "gain_low", "gain_high"))
+    data = data.sort_values(["kind", "n_used", "contender"], ignore_index=True)
     path = data[data["kind"].isin(["mixture", "path"])].sort_values("n_used", ignore_index=True)
     free, singles = data[data["kind"] == "free"], data[data["kind"] == "single"]
 
@@ -89,19 +90,25 @@ def mixture_frontier(frontier: pd.DataFrame) -> Plot:
         keys = [draw.line_key(PAIR, "held-out prompts"), draw.line_key(PAIR, "where it was learned", "", hollow=True)]
         draw.legend(figure, keys, 1 if narrow else 2)
 
-    last = path.iloc[-1]
-    enough = path[path["gain"] >= 0.9 * last["gain"]].iloc[0]
     return compose(
         paint,
         data,
         name=what,
         title="How many directions are needed for how much effect?",
-        reading=(
-            f"{int(enough['n_used'])} of {int(last['n_used'])} directions gain "
-            f"{words.estimate(enough['gain'], enough['gain_low'], enough['gain_high'])} on held-out prompts, all "
-            f"{int(last['n_used'])} gain {words.estimate(last['gain'], last['gain_low'], last['gain_high'])}, at one "
-            "divergence elsewhere."
-        ),
+        reading=_frontier_reading(path.dropna(subset=["gain"])),
+        note=unscored(data, "gain"),
+    )
+
+
+def _frontier_reading(path: pd.DataFrame) -> str:
+    if path.empty:
+        return "No mixture could be measured."
+    last = path.iloc[-1]
+    enough = path[path["gain"] >= 0.9 * last["gain"]].iloc[0]
+    few, all_ = (words.estimate(row["gain"], row["gain_low"], row["gain_high"]) for row in (enough, last))
+    return (
+        f"{int(enough['n_used'])} of {int(last['n_used'])} directions gain {few} on held-out prompts, all "
+        f"{int(last['n_used'])} gain {all_}, at one divergence elsewhere."
     )
 
 
@@ -116,6 +123,7 @@ def mixture_front(front: pd.DataFrame) -> Plot:
     what = "mixture_front"
     numbers = ("budget", "p95_kl", "share", "loop_share", "lost_share")
     data = checked(front, what, ("contender", "kind", "front"), numbers, ("share", "lost_share"))
+    data = data.sort_values(["kind", "contender", "budget"], ignore_index=True)
 
     def paint(figure: Figure, narrow: bool) -> None:
         every = list(figure.subplots(*((2, 1) if narrow else (1, 2)), sharey=True).ravel())

@@ -64,5 +64,5 @@ def front_table() -> pd.DataFrame:
         ("single d0", "single", 1.0, 1.1, 0.1, 0.1, False),
     ]
     table = pd.DataFrame(rows, columns=["contender", "kind", "budget", "p95_kl", "share", "lost_share", "front"])
-    table["loop_share"] = table["lost_share"] / 2
-    return table.assign(share_low=table["share"] - 0.02, share_high=table["share"] + 0.02)
+    table.insert(5, "loop_share", table["lost_share"] / 2)
+    return table

@@ -62,6 +62,6 @@ def test_the_front_names_who_is_beaten_by_none() -> None:
     beaten = [line for line in by_kl.get_lines() if line.get_markerfacecolor() != line.get_color()]
     assert len(beaten) == 3
     assert by_loops.get_xlabel() == "texts that loop or make no sense, in percent"
-    assert plot.reading.endswith("fewer lost texts than unsteered and mixture.")
+    assert plot.reading.endswith("fewer lost texts than mixture and unsteered.")
     with pytest.raises(FormatError, match="shares between 0 and 1"):
         figures.mixture_front(demo_mixtures.front_table().assign(lost_share=7.0))
