@@ -14,7 +14,7 @@ _NAMES = {
     "run": "notebook:run",
     "open": "notebook:open_artifact",
     "load_model": "models.load:load_model",
-    "steer": "steer.steering:steer",
+    "steering": "steer.steering:steer",
     "read_directions": "exchange.read:read_directions",
     "ActivationStore": "store.activations:ActivationStore",
     "Direction": "records.direction:Direction",
@@ -24,7 +24,7 @@ _NAMES = {
     "Site": "records.site:Site",
     "MultidirError": "errors:MultidirError",
 }
-"""Public name -> where it is defined."""
+"""Public name -> where it is defined. No name is that of a package beside this file: once imported, that would win."""
 
 __all__ = sorted(_NAMES)
 

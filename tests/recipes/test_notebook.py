@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,7 @@ def test_settings_find_their_group_and_leave_its_others_alone() -> None:
 
 def test_every_public_name_is_there_and_none_is_imported_before_it_is_used() -> None:
     for name in md.__all__:
+        assert find_spec(f"multidir.{name}") is None, "a package of this name would take its place once it is imported"
         assert getattr(md, name) is not None
         assert name in dir(md)
     code = "import sys, multidir; print([m for m in sys.modules if m.startswith('multidir.')])"
