@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from multidir.config import Compute
-from multidir.experiments.settings import AblationChoice
+from multidir.experiments.ablation.settings import AblationChoice
 from multidir.recipes.stage import open_stage
 from multidir.records.pair import TINY, Pair
 
@@ -45,11 +45,11 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "analysis/ablation")
     if run.complete:
         return run.path
-    from multidir.experiments.ablation import ablation_study
-    from multidir.experiments.dictionary_subjects import every_subject
-    from multidir.experiments.directions import choose_annotator
+    from multidir.experiments.ablation.study import ablation_study
+    from multidir.experiments.dictionaries.subjects import every_subject
+    from multidir.experiments.directions.find import choose_annotator
     from multidir.experiments.results import save_results
-    from multidir.experiments.setup import load_bench, read_answers
+    from multidir.experiments.steering.setup import load_bench, read_answers
     from multidir.models.load import load_model
     from multidir.report.run_figures import save_figures
     from multidir.store.activations import ActivationStore

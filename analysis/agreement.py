@@ -53,7 +53,7 @@ def main(cfg: Config) -> Path:
     if run.complete:
         return run.path
     from multidir.annotate.taxonomy import load_taxonomy
-    from multidir.experiments.agreement import agreement, check_same_traces
+    from multidir.experiments.corpus.agreement import agreement, check_same_traces
     from multidir.experiments.results import save_results
     from multidir.report.run_figures import save_figures
 

@@ -81,9 +81,9 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "analysis/baselines")
     if run.complete:
         return run.path
-    from multidir.experiments.baselines import baselines
     from multidir.experiments.results import read_choice, save_results
-    from multidir.experiments.setup import load_bench
+    from multidir.experiments.steering.baselines import baselines
+    from multidir.experiments.steering.setup import load_bench
     from multidir.report.run_figures import save_figures
     from multidir.store.activations import ActivationStore
     from multidir.store.directions import load_directions

@@ -43,7 +43,7 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "analysis/causes")
     if run.complete:
         return run.path
-    from multidir.experiments.causes import causes_sentence, rates_by_cause
+    from multidir.experiments.directions.causes import causes_sentence, rates_by_cause
     from multidir.experiments.results import Results, save_results
     from multidir.report.run_figures import save_figures
 

@@ -10,7 +10,7 @@ independent causes, norm only, redundant, undetermined or invalid. Prediction: n
 
 With a model pair, doses are found on problems of their own, logit biases whose answer is known are read first, and then
 the directions with all controls. With --outcomes nothing is run: the table has one row per rollout, its columns are
-those of multidir/experiments/outcomes_table.py. Writes tables, verdicts.json, figures. Seconds for a table.
+those of multidir/experiments/combination/outcomes_table.py. Writes tables, verdicts.json, figures. Seconds for a table.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Literal
 
 from multidir.config import Compute
-from multidir.experiments.combination_design import Size, is_study
-from multidir.experiments.combination_rules import CombinationRules
+from multidir.experiments.combination.rules import CombinationRules
+from multidir.experiments.protocol.design import Size, is_study
 from multidir.experiments.settings import Scoring
 from multidir.recipes.stage import open_stage
 from multidir.records.pair import TINY, Pair
@@ -94,8 +94,8 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "analysis/combination", skip=() if is_study(cfg) else ("pair",))
     if run.complete:
         return run.path
-    from multidir.experiments.combination_run import table_results
-    from multidir.experiments.combination_study import study_results
+    from multidir.experiments.combination.run import table_results
+    from multidir.experiments.protocol.study import study_results
     from multidir.experiments.results import save_results
     from multidir.report.run_figures import save_figures
 

@@ -67,7 +67,7 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "analysis/density")
     if run.complete:
         return run.path
-    from multidir.experiments.density_study import density_results
+    from multidir.experiments.density.study import density_results
     from multidir.experiments.results import save_results
     from multidir.models.load import load_tokenizer
     from multidir.report.run_figures import save_figures

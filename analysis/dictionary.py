@@ -62,14 +62,14 @@ class Config:
 
 def main(cfg: Config) -> Path:
     """Measure and return the run folder."""
-    from multidir.experiments.dictionaries import dictionary_files, dictionary_sources
+    from multidir.experiments.dictionaries.train import dictionary_files, dictionary_sources
 
     s = cfg.science
     run = open_stage(cfg, "analysis/dictionary", dictionary_files(s.dictionaries))
     if run.complete:
         return run.path
-    from multidir.experiments.dictionary_report import report_dictionaries, strongest_directions
-    from multidir.experiments.dictionary_subjects import Settings, load_subjects
+    from multidir.experiments.dictionaries.report import report_dictionaries, strongest_directions
+    from multidir.experiments.dictionaries.subjects import Settings, load_subjects
     from multidir.experiments.results import save_results
     from multidir.models.load import load_model
     from multidir.records.site import Site

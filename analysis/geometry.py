@@ -56,9 +56,9 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "analysis/geometry")
     if run.complete:
         return run.path
-    from multidir.experiments.geometry import geometry_tables, headline
-    from multidir.experiments.geometry_pairs import Geometry, Home
-    from multidir.experiments.paper_claims import models_agree
+    from multidir.experiments.directions.geometry import geometry_tables, headline
+    from multidir.experiments.directions.geometry_pairs import Geometry, Home
+    from multidir.experiments.paper.claims import models_agree
     from multidir.experiments.results import Results, save_results
     from multidir.methods.window_rules import parse_window
     from multidir.records.site import Site

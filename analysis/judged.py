@@ -52,15 +52,15 @@ class Config:
 
 def main(cfg: Config) -> Path:
     """Label the texts and return the run folder."""
-    from multidir.experiments.judging import annotator_inputs
+    from multidir.experiments.corpus.judging import annotator_inputs
 
     run = open_stage(cfg, "analysis/judged", annotator_inputs(cfg.science.annotator))
     if run.complete:
         return run.path
     from multidir.chat.pool import in_order
-    from multidir.experiments.judged import judged, read_outcomes
-    from multidir.experiments.judging import ask_in_batches, cost, make_annotator, workers_for
+    from multidir.experiments.corpus.judging import ask_in_batches, cost, make_annotator, workers_for
     from multidir.experiments.results import save_results
+    from multidir.experiments.steering.judged import judged, read_outcomes
     from multidir.report.run_figures import save_figures
 
     calls = cfg.compute.calls

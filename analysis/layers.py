@@ -61,9 +61,9 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "analysis/layers")
     if run.complete:
         return run.path
-    from multidir.experiments.layer_sweep import layer_sweep
     from multidir.experiments.results import save_results
-    from multidir.experiments.setup import load_bench
+    from multidir.experiments.steering.layer_sweep import layer_sweep
+    from multidir.experiments.steering.setup import load_bench
     from multidir.methods.window_rules import parse_window
     from multidir.report.run_figures import save_figures
     from multidir.store.directions import load_directions

@@ -52,8 +52,8 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "analysis/logit-lens")
     if run.complete:
         return run.path
-    from multidir.experiments.logit_lens import lens_headline, lens_tables
-    from multidir.experiments.paper_claims import does_not_decode
+    from multidir.experiments.directions.logit_lens import lens_headline, lens_tables
+    from multidir.experiments.paper.claims import does_not_decode
     from multidir.experiments.results import Results, save_results
     from multidir.models.load import load_head
     from multidir.models.unembedding import unembedding

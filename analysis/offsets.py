@@ -60,9 +60,9 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "analysis/offsets")
     if run.complete:
         return run.path
-    from multidir.experiments.offset_grid import offset_grid
     from multidir.experiments.results import save_results
-    from multidir.experiments.setup import load_bench
+    from multidir.experiments.steering.offset_grid import offset_grid
+    from multidir.experiments.steering.setup import load_bench
     from multidir.report.run_figures import save_figures
     from multidir.store.directions import load_directions
 

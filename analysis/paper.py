@@ -70,8 +70,8 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "analysis/paper")
     if run.complete:
         return run.path
-    from multidir.experiments.paper_numbers import beside_table, count_statuses
-    from multidir.experiments.paper_ours import FIGURES_OF, claims_table, our_numbers
+    from multidir.experiments.paper.numbers import beside_table, count_statuses
+    from multidir.experiments.paper.ours import FIGURES_OF, claims_table, our_numbers
     from multidir.experiments.results import Results, save_results
     from multidir.methods.window_rules import parse_window
     from multidir.records.site import Site

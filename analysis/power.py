@@ -18,7 +18,7 @@ from pathlib import Path
 
 from multidir.config import Compute
 from multidir.errors import ConfigError
-from multidir.experiments.combination_rules import CombinationRules
+from multidir.experiments.combination.rules import CombinationRules
 from multidir.recipes.stage import open_stage
 
 
@@ -68,8 +68,8 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "analysis/power")
     if run.complete:
         return run.path
-    from multidir.experiments.outcomes_table import read_outcomes
-    from multidir.experiments.power import power_results
+    from multidir.experiments.combination.outcomes_table import read_outcomes
+    from multidir.experiments.power.rates import power_results
     from multidir.experiments.results import save_results
     from multidir.report.run_figures import save_figures
 

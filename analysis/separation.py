@@ -53,9 +53,9 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "analysis/separation")
     if run.complete:
         return run.path
-    from multidir.experiments.directions import choose_annotator, chosen_sites
+    from multidir.experiments.directions.find import choose_annotator, chosen_sites
+    from multidir.experiments.directions.separation import best_separation, separation_table
     from multidir.experiments.results import Results, save_results
-    from multidir.experiments.separation import best_separation, separation_table
     from multidir.methods.window_rules import parse_window
     from multidir.report.run_figures import save_figures
     from multidir.store.activations import ActivationStore

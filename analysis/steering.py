@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from multidir.config import Compute
-from multidir.experiments.rules import PaperRules
 from multidir.experiments.settings import Scoring
+from multidir.experiments.steering.rules import PaperRules
 from multidir.recipes.stage import open_stage
 from multidir.records.pair import TINY, Pair
 
@@ -65,9 +65,9 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "analysis/steering")
     if run.complete:
         return run.path
-    from multidir.experiments.dose_curve import dose_curves
     from multidir.experiments.results import read_choice, save_results
-    from multidir.experiments.setup import load_bench
+    from multidir.experiments.steering.dose_curve import dose_curves
+    from multidir.experiments.steering.setup import load_bench
     from multidir.report.run_figures import save_figures
     from multidir.store.directions import load_directions
 

@@ -57,7 +57,7 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "data/activations")
     if run.complete:
         return run.path
-    from multidir.experiments.activations import capture_store, left_out, put_sentences
+    from multidir.experiments.corpus.activations import capture_store, left_out, put_sentences
     from multidir.methods.window_rules import parse_window
     from multidir.store.link import continue_store
 

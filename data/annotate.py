@@ -53,13 +53,13 @@ class Config:
 
 def main(cfg: Config) -> Path:
     """Label the sentences and return the run folder."""
-    from multidir.experiments.judging import annotator_inputs
+    from multidir.experiments.corpus.judging import annotator_inputs
 
     run = open_stage(cfg, "data/annotate", annotator_inputs(cfg.science.annotator))
     if run.complete:
         return run.path
-    from multidir.experiments.judging import ask_in_batches, cost, findings, make_annotator, workers_for
-    from multidir.experiments.labels import label_traces, reasoning_texts
+    from multidir.experiments.corpus.judging import ask_in_batches, cost, findings, make_annotator, workers_for
+    from multidir.experiments.corpus.labels import label_traces, reasoning_texts
     from multidir.experiments.score import BACKTRACKING
     from multidir.models.load import load_tokenizer
 

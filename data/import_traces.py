@@ -50,13 +50,13 @@ class Config:
 
 def main(cfg: Config) -> Path:
     """Import the traces and return the run folder."""
-    from multidir.experiments.imports import import_published, locate_traces
+    from multidir.experiments.corpus.imports import import_published, locate_traces
 
     file = locate_traces(cfg.science.file)
     run = open_stage(cfg, "data/import-traces", inputs={"file": file})
     if run.complete:
         return run.path
-    from multidir.experiments.labels import count_labels
+    from multidir.experiments.corpus.labels import count_labels
     from multidir.experiments.score import BACKTRACKING
     from multidir.models.load import load_tokenizer
 

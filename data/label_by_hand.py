@@ -55,7 +55,7 @@ def main(cfg: Config) -> Path:
     if run.complete:
         return run.path
     from multidir.annotate.taxonomy import load_taxonomy
-    from multidir.experiments.labels import reasoning_texts
+    from multidir.experiments.corpus.labels import reasoning_texts
     from multidir.models.load import load_tokenizer
     from multidir.report.labelling import draw_sentences, labelling_page
 

@@ -51,8 +51,8 @@ class Config:
 def main(cfg: Config) -> Path:
     """Ask for the problems and return the run folder."""
     from multidir.chat.client import Chat
-    from multidir.experiments.more_prompts import Wanted, cost_of_more, more_prompts
-    from multidir.experiments.prompts import read_prompts, write_prompts
+    from multidir.experiments.corpus.more_prompts import Wanted, cost_of_more, more_prompts
+    from multidir.experiments.corpus.prompts import read_prompts, write_prompts
 
     run = open_stage(cfg, "data/more-prompts")
     if run.complete:

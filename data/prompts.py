@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from multidir.config import Compute
-from multidir.experiments.prompts import read_prompts, split_prompts
+from multidir.experiments.corpus.prompts import read_prompts, split_prompts
 from multidir.recipes.stage import open_stage
 from multidir.store.rows import write_rows
 

@@ -44,7 +44,7 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "data/relabel")
     if run.complete:
         return run.path
-    from multidir.experiments.activations import put_sentences
+    from multidir.experiments.corpus.activations import put_sentences
     from multidir.methods.window_rules import parse_window
     from multidir.store.activations import ActivationStore
     from multidir.store.link import continue_store

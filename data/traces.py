@@ -61,7 +61,7 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "data/traces")
     if run.complete:
         return run.path
-    from multidir.experiments.traces import sampling_for, served_engine, write_traces
+    from multidir.experiments.corpus.traces import sampling_for, served_engine, write_traces
     from multidir.models.load import load_model
 
     with run:

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any
 from multidir.errors import ConfigError
 from multidir.recipes.configure import from_values
 from multidir.recipes.find import load_recipe
+from multidir.store.manifest_file import read_manifest
 from multidir.store.plain import plain
-from multidir.store.runs import read_manifest
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from multidir.config import Compute
-from multidir.experiments.settings import CandidateChoice
+from multidir.experiments.candidates.settings import CandidateChoice
 from multidir.recipes.stage import open_stage
 from multidir.records.pair import TINY, Pair
 from multidir.store.atomic import write_json_atomic
@@ -43,9 +43,9 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "train/candidates")
     if run.complete:
         return run.path
-    from multidir.experiments.candidates import find_candidates
-    from multidir.experiments.dictionary_subjects import every_subject
-    from multidir.experiments.directions import choose_annotator, mean_norms
+    from multidir.experiments.candidates.find import find_candidates
+    from multidir.experiments.dictionaries.subjects import every_subject
+    from multidir.experiments.directions.find import choose_annotator, mean_norms
     from multidir.experiments.results import save_results
     from multidir.models.load import load_model
     from multidir.report.run_figures import save_figures

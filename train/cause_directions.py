@@ -50,7 +50,7 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "train/cause-directions")
     if run.complete:
         return run.path
-    from multidir.experiments.cause_directions import cause_results
+    from multidir.experiments.directions.cause_directions import cause_results
     from multidir.experiments.results import save_results
     from multidir.store.activations import ActivationStore
     from multidir.store.atomic import write_json_atomic

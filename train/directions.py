@@ -58,7 +58,7 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "train/directions")
     if run.complete:
         return run.path
-    from multidir.experiments.directions import chosen_sites, find_directions
+    from multidir.experiments.directions.find import chosen_sites, find_directions
     from multidir.experiments.results import Results, save_results
     from multidir.methods.window_rules import parse_window
     from multidir.report.run_figures import save_figures

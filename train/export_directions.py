@@ -62,7 +62,7 @@ def main(cfg: Config) -> Path:
         return run.path
     from multidir.exchange.read import OWN
     from multidir.exchange.write import write_directions
-    from multidir.experiments.setup import read_norms
+    from multidir.experiments.steering.setup import read_norms
     from multidir.records.intervention import Dose
     from multidir.records.scope import Scope
     from multidir.store.directions import load_directions

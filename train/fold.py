@@ -62,7 +62,7 @@ def main(cfg: Config) -> Path:
     if run.complete:
         return run.path
     from multidir.exchange.read import OWN
-    from multidir.experiments.setup import read_norms
+    from multidir.experiments.steering.setup import read_norms
     from multidir.models.fold import Addition, Projection
     from multidir.models.load import load_model, save_model
     from multidir.models.shape import model_shape

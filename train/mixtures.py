@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from multidir.config import Compute
-from multidir.experiments.mixture_settings import Learning, Whole
+from multidir.experiments.mixtures.settings import Learning, Whole
 from multidir.recipes.stage import open_stage
 from multidir.records.pair import TINY, Pair
 
@@ -68,7 +68,7 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "train/mixtures")
     if run.complete:
         return run.path
-    from multidir.experiments.mixture_study import mixture_results
+    from multidir.experiments.mixtures.study import mixture_results
     from multidir.experiments.results import save_results
     from multidir.report.run_figures import save_figures
     from multidir.store.directions import save_directions

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from multidir.config import Compute
-from multidir.experiments.settings import Probes
+from multidir.experiments.probes.settings import Probes
 from multidir.recipes.stage import open_stage
 
 
@@ -50,7 +50,7 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "train/probes")
     if run.complete:
         return run.path
-    from multidir.experiments.probe_study import probe_study
+    from multidir.experiments.probes.study import probe_study
     from multidir.experiments.results import save_results
     from multidir.methods.probe_logistic import Solver
     from multidir.report.run_figures import save_figures

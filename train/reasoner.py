@@ -68,7 +68,7 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "train/reasoner")
     if run.complete:
         return run.path
-    from multidir.experiments.labels import annotator_by_name
+    from multidir.experiments.corpus.labels import annotator_by_name
     from multidir.experiments.reasoner import make_reasoner
     from multidir.experiments.results import save_results
     from multidir.report.run_figures import save_figures

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from multidir.config import Compute
-from multidir.experiments.settings import DictionaryChoice
+from multidir.experiments.dictionaries.settings import DictionaryChoice
 from multidir.recipes.stage import open_stage
 
 
@@ -38,8 +38,8 @@ def main(cfg: Config) -> Path:
     run = open_stage(cfg, "train/sae")
     if run.complete:
         return run.path
-    from multidir.experiments.dictionaries import train_dictionaries
-    from multidir.experiments.dictionary_data import stored_data
+    from multidir.experiments.dictionaries.data import stored_data
+    from multidir.experiments.dictionaries.train import train_dictionaries
     from multidir.experiments.results import save_results
     from multidir.report.run_figures import save_figures
     from multidir.sae.parallel import process_device, process_group

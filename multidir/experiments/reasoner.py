@@ -17,10 +17,11 @@ from multidir.experiments.cells import cells_table
 from multidir.experiments.results import Results
 from multidir.experiments.score import BACKTRACKING, Scorer
 from multidir.experiments.settings import Scoring
-from multidir.experiments.steering import Bench, run_conditions
+from multidir.experiments.steering.bench import Bench, run_conditions
 from multidir.models.align import decode_text
-from multidir.models.generate import Generation
-from multidir.models.load import LanguageModel, load_model, save_model
+from multidir.models.generation import Generation
+from multidir.models.language_model import LanguageModel
+from multidir.models.load import load_model, save_model
 from multidir.models.logprobs import mean_logprobs
 from multidir.models.sampling import Sampling
 from multidir.records.outcome import Condition, Outcome

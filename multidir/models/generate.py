@@ -19,7 +19,7 @@ from multidir.models.batch import Batch, Entrant
 from multidir.models.capture import check_sequences
 from multidir.models.device import step_recorder
 from multidir.models.first_step import FirstStep
-from multidir.models.generation import Edits, Generation, RowError
+from multidir.models.generation import Edits, Generation
 from multidir.models.language_model import LanguageModel
 from multidir.models.memory import is_out_of_memory, release, rows_that_fit
 from multidir.models.packed_linear import PackedLinears
@@ -28,8 +28,6 @@ from multidir.models.row_attention import is_plain
 from multidir.models.sampling import Sampling
 from multidir.models.sharing import Group, Job, count_prompt, fill, plan, start_again
 from multidir.records.stopping import NO_LOOPS, LoopRule
-
-__all__ = ["Edits", "Generation", "RowError", "generate", "stream"]
 
 log = logging.getLogger(__name__)
 

@@ -30,8 +30,6 @@ from multidir.store.atomic import explain, make_folder, sha256_file
 from multidir.store.provenance import fingerprint_model
 from multidir.types import Role
 
-__all__ = ["LanguageModel", "load_generation_config", "load_head", "load_model", "load_tokenizer", "save_model"]
-
 
 def load_model(
     source: str | Path,

@@ -22,7 +22,7 @@ from multidir.chat.request import ChatModel
 from multidir.config import Calls
 from multidir.errors import AlignmentError, ModelError
 from multidir.models.align import decode_text
-from multidir.models.generate import Generation
+from multidir.models.generation import Generation
 from multidir.models.prompting import encode
 from multidir.models.sampling import Sampling
 

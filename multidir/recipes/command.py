@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from multidir.recipes.find import load_recipe
+from multidir.store.manifest_file import read_manifest
 from multidir.store.plain import plain
 from multidir.store.run_files import CONFIG
-from multidir.store.runs import read_manifest
 
 
 def command_of(run: Path) -> str:

@@ -11,9 +11,9 @@ from multidir.config import Compute
 from multidir.errors import ConfigError, MissingExtra, ModelError
 from multidir.experiments import budget
 from multidir.experiments.budget import Habits, Machine, Prices, Shape
-from multidir.experiments.combination import PLANTS
-from multidir.experiments.combination_design import protocol
-from multidir.experiments.prompts import read_prompts
+from multidir.experiments.combination.verdicts import PLANTS
+from multidir.experiments.corpus.prompts import read_prompts
+from multidir.experiments.protocol.design import protocol
 from multidir.models.source import locate
 from multidir.recipes.preset import Preset
 from multidir.recipes.study import check_settings

@@ -14,8 +14,9 @@ from multidir.errors import FormatError
 from multidir.models.source import locate
 from multidir.records.pair import Pair
 from multidir.records.verdict import Status
+from multidir.store.manifest_file import read_manifest
 from multidir.store.plain import plain
-from multidir.store.runs import Run, open_run, read_manifest
+from multidir.store.runs import Run, open_run
 
 log = logging.getLogger("multidir")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from multidir.experiments import paper_tables
+from multidir.experiments.paper import tables as paper_tables
 from multidir.report import figures
 from multidir.report.plot import Plot, save
 from multidir.store.runs import Run

@@ -16,7 +16,7 @@ from multidir.report.show_store import describe_store, store_figures
 from multidir.store.activations import ActivationStore
 from multidir.store.manifest_file import MANIFEST, read_manifest
 from multidir.store.plain import plain
-from multidir.store.runs import verify_run
+from multidir.store.run_files import verify_run
 
 _SAE = "cfg.json"
 

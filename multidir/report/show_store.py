@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from multidir.report.figures.store import channel_sizes, channel_table, norm_table, token_norms
 from multidir.report.plot import Plot
-from multidir.report.store_figures import channel_sizes, channel_table, norm_table, token_norms
 from multidir.store.activations import ActivationStore
 from multidir.store.survey import Survey, survey
 from multidir.types import FloatArray

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from multidir.errors import ConfigError, MissingExtra, ModelError
-from multidir.experiments.paper_numbers import RULE
+from multidir.experiments.paper.numbers import RULE
 from multidir.experiments.results import read_verdicts
 from multidir.progress import each
 from multidir.records.outcome import Outcome
@@ -35,8 +35,8 @@ from multidir.report.study_answer import ANSWERS, answer, open_section
 from multidir.report.tables import Interval
 from multidir.report.view import View, lead_of, view_content, viewer_html
 from multidir.report.view_sources import input_folder
+from multidir.store.manifest_file import read_manifest
 from multidir.store.rows import read_rows
-from multidir.store.runs import read_manifest
 
 PUBLISHED_SUMMARY = "The paper's figure, drawn from its published numbers (Llama-3.1-8B and its R1 distillation)"
 

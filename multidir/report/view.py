@@ -15,7 +15,7 @@ from markupsafe import Markup
 from multidir.annotate.base import Annotator
 from multidir.errors import ConfigError
 from multidir.exchange.read import read_directions
-from multidir.experiments.labels import ANNOTATORS, annotator_by_name
+from multidir.experiments.corpus.labels import ANNOTATORS, annotator_by_name
 from multidir.experiments.results import read_choice
 from multidir.experiments.score import BACKTRACKING
 from multidir.models.load import load_tokenizer

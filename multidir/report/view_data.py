@@ -15,7 +15,7 @@ import numpy as np
 from transformers import PreTrainedTokenizerBase
 
 from multidir.annotate.base import Annotator
-from multidir.experiments.density_text import token_pieces
+from multidir.experiments.density.text import token_pieces
 from multidir.models.align import decode_text
 from multidir.progress import each
 from multidir.records.outcome import Condition, Outcome

@@ -30,8 +30,6 @@ from multidir.steer.sweep import row_seed
 from multidir.steer.token_text import token_text
 from multidir.types import FloatArray
 
-__all__ = ["Context", "Forced", "teacher_forced", "token_set"]
-
 
 @dataclass(frozen=True, eq=False)
 class Forced:

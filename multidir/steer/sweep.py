@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 from multidir.errors import ConfigError
 from multidir.models.capture import check_sequences
-from multidir.models.generate import Generation, RowError, stream
+from multidir.models.generate import stream
+from multidir.models.generation import Generation, RowError
 from multidir.models.language_model import LanguageModel
 from multidir.models.sampling import Sampling
 from multidir.records.site import Site

@@ -26,14 +26,12 @@ from multidir.store.gather import Gather
 from multidir.store.label_files import label_file, publish_labels, stored_sums
 from multidir.store.labels import LabelTable, read_table
 from multidir.store.manifest_file import MANIFEST
-from multidir.store.spec import Key, StoreSpec, TraceInfo, as_index
+from multidir.store.spec import Key, StoreSpec, as_index
 from multidir.store.statistics import Statistics, measure
 from multidir.store.store_manifest import StoreManifest, changed_files, missing_shards
 from multidir.store.windows import Windows, WindowSums, find_windows, grouped_sums
 from multidir.store.writer import StoreWriter
 from multidir.types import FloatArray, IntArray, Role
-
-__all__ = ["ActivationStore", "StoreSpec", "StoreWriter", "TraceInfo", "WindowSums"]
 
 
 class ActivationStore(StoreContents):

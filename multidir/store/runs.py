@@ -27,15 +27,11 @@ from multidir.store.run_files import (
     CONFIG,
     FORMAT,
     VERSION,
-    find_runs,
     hash_outputs,
     input_hash,
     missing_outputs,
     outputs_hash,
-    verify_run,
 )
-
-__all__ = ["Run", "find_runs", "input_hash", "open_run", "read_manifest", "verify_run"]
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9.-]*")
 

@@ -15,7 +15,7 @@ from importlib import metadata
 import torch
 
 from multidir.models.capture import capture, right_padded
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.records.site import Site
 from tests.benchmarks.measure import Row, arguments, interleaved, random_llama, ratio, show
 from tests.benchmarks.peer_env import peer_python, run_there

@@ -21,7 +21,7 @@ import torch
 from transformer_lens.model_bridge import TransformerBridge
 
 from multidir.models.capture import capture, right_padded
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.records.site import Site
 from tests.benchmarks.measure import Row, arguments, interleaved, random_llama, ratio
 from tests.models.tiny import tiny_tokenizer

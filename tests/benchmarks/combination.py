@@ -22,9 +22,9 @@ from pathlib import Path
 import numpy as np
 import statsmodels.api as sm
 
-from multidir.experiments.combination import combine
-from multidir.experiments.mechanisms import Mechanism
-from multidir.experiments.simulate import LADDER_SPREAD, World, simulate
+from multidir.experiments.combination.mechanisms import Mechanism
+from multidir.experiments.combination.verdicts import combine
+from multidir.experiments.power.simulate import LADDER_SPREAD, World, simulate
 from multidir.records.combination import Combination
 from multidir.stats.factorial import design, model_matrix, terms
 from multidir.stats.fixed_effect import LogitFit, fit_logit

@@ -9,15 +9,15 @@ from functools import partial
 
 import numpy as np
 
-from multidir.experiments.combination import combine
-from multidir.experiments.combination_design import Cells, protocol
-from multidir.experiments.combination_rules import CombinationRules
-from multidir.experiments.interaction import FactorialFit, fit_factorial
-from multidir.experiments.layout import Layout, read_layout
-from multidir.experiments.mechanisms import MECHANISMS, Mechanism, Shift, hazards, pooled
-from multidir.experiments.pair_axes import pair_axes
-from multidir.experiments.simulate import FACTORIAL_SPREAD, LADDER_SPREAD, Spread, World, expected, simulate
-from multidir.experiments.tally import Tally
+from multidir.experiments.combination.interaction import FactorialFit, fit_factorial
+from multidir.experiments.combination.layout import Layout, read_layout
+from multidir.experiments.combination.mechanisms import MECHANISMS, Mechanism, Shift, hazards, pooled
+from multidir.experiments.combination.pair_axes import pair_axes
+from multidir.experiments.combination.rules import CombinationRules
+from multidir.experiments.combination.tally import Tally
+from multidir.experiments.combination.verdicts import combine
+from multidir.experiments.power.simulate import FACTORIAL_SPREAD, LADDER_SPREAD, Spread, World, expected, simulate
+from multidir.experiments.protocol.design import Cells, protocol
 from multidir.records.combination import Combination
 from multidir.stats.bootstrap import draw_weights
 from multidir.stats.contrast import Contrast, holm

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.store.provenance import versions
 
 

@@ -32,8 +32,9 @@ from multidir.sae.parallel import Group
 from multidir.sae.source import StoreSource
 from multidir.sae.spec import DictionarySpec, Training
 from multidir.sae.train import Job, train
-from multidir.store.activations import ActivationStore, StoreSpec
+from multidir.store.activations import ActivationStore
 from multidir.store.shuffle import Shuffle
+from multidir.store.spec import StoreSpec
 from tests.benchmarks.measure import Row, note, show
 from tests.benchmarks.sae_gpu import on_gpu
 from tests.benchmarks.sae_recovery import recovery

@@ -17,13 +17,15 @@ from importlib import metadata
 import numpy as np
 import torch
 
-from multidir.models.generate import Generation, generate
-from multidir.models.load import LanguageModel
+from multidir.models.forced import Context
+from multidir.models.generate import generate
+from multidir.models.generation import Generation
+from multidir.models.language_model import LanguageModel
 from multidir.models.sampling import Sampling
 from multidir.records.direction import Direction
 from multidir.records.intervention import Dose, Intervention
 from multidir.records.site import Site
-from multidir.steer.forced import Context, teacher_forced
+from multidir.steer.forced import teacher_forced
 from multidir.steer.steering import row_edits
 from multidir.steer.sweep import sweep
 from tests.benchmarks.measure import Row, arguments, interleaved, note, random_llama, ratio, show

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.models.memory import bytes_per_token
 from multidir.models.sampling import Sampling
 from multidir.records.direction import Direction

@@ -14,7 +14,8 @@ import torch
 
 from multidir.records.site import Site
 from multidir.records.text import Sentence, Trace
-from multidir.store.activations import ActivationStore, StoreSpec
+from multidir.store.activations import ActivationStore
+from multidir.store.spec import StoreSpec
 
 D = 4096
 ROW_BYTES = D * 2

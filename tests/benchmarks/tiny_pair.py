@@ -18,7 +18,7 @@ from multidir.config import Compute
 from multidir.experiments.results import read_choice
 from multidir.recipes.preset import load_preset
 from multidir.recipes.study import run_study
-from multidir.store.runs import read_manifest
+from multidir.store.manifest_file import read_manifest
 from tests.benchmarks.measure import Row, show
 
 

@@ -16,7 +16,7 @@ from multidir.cli import main
 from multidir.cli.commands import COMMANDS
 from multidir.cli.completion import options_known
 from multidir.cli.parser import GLOBAL
-from multidir.experiments import pair_reading
+from multidir.experiments.combination import pair_reading
 from multidir.recipes.find import full_name, recipe_files
 from multidir.recipes.preset import preset_names
 from multidir.records.combination import Combination

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from multidir.config import Compute
-from multidir.experiments.activations import capture_store, put_sentences
-from multidir.experiments.labels import annotator_by_name, label_traces
+from multidir.experiments.corpus.activations import capture_store, put_sentences
+from multidir.experiments.corpus.labels import annotator_by_name, label_traces
 from multidir.models.load import load_tokenizer
 from multidir.models.prompting import encode, render_prompt
 from multidir.organism.corpus import reasoning_trace

@@ -8,12 +8,12 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from multidir.experiments.combination import Combined, combine
-from multidir.experiments.combination_design import Cells, protocol
-from multidir.experiments.combination_rules import CombinationRules
-from multidir.experiments.mechanisms import MECHANISMS, Shift
-from multidir.experiments.simulate import LADDER_SPREAD, World, simulate, simulate_table
-from multidir.experiments.tally import Tally
+from multidir.experiments.combination.mechanisms import MECHANISMS, Shift
+from multidir.experiments.combination.rules import CombinationRules
+from multidir.experiments.combination.tally import Tally
+from multidir.experiments.combination.verdicts import Combined, combine
+from multidir.experiments.power.simulate import LADDER_SPREAD, World, simulate, simulate_table
+from multidir.experiments.protocol.design import Cells, protocol
 
 SHIFTS: dict[str, Shift] = {m.name: m.shift for m in MECHANISMS}
 K4 = protocol(4, flips=True, n_random=20)

@@ -25,7 +25,8 @@ from multidir.experiments.budget import (
 from multidir.models.load import load_model
 from multidir.records.site import Site
 from multidir.records.text import Trace
-from multidir.store.activations import ActivationStore, StoreSpec
+from multidir.store.activations import ActivationStore
+from multidir.store.spec import StoreSpec
 
 LLAMA = Shape(32, 4096, 14336, 32, 8, 128, 128256)
 GPU = Machine()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from multidir.config import Compute
-from multidir.experiments.activations import capture_store, put_sentences
+from multidir.experiments.corpus.activations import capture_store, put_sentences
 from multidir.records.pair import Pair
 from multidir.records.site import Site
 from multidir.records.text import Sentence, Trace

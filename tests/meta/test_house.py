@@ -63,3 +63,27 @@ def test_map_is_true() -> None:
         if f.name != "__init__.py"
     }
     assert listed == there, "run `python -m tests.meta.write_map`"
+
+
+def test_names_are_imported_from_where_they_are_defined() -> None:
+    """No name is handed on by a module that does not define it, but for those whose job that is."""
+    trees = {
+        ".".join(f.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): ast.parse(
+            f.read_text(encoding="utf-8")
+        )
+        for f in LIBRARY
+    }
+    imported = {
+        module: {a.asname or a.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names}
+        for module, tree in trees.items()
+        if module not in ("multidir", "multidir.cli", "multidir.report.figures")
+    }
+    handed_on = [
+        f"{module}: {a.name} of {n.module}"
+        for module, tree in trees.items()
+        for n in ast.walk(tree)
+        if isinstance(n, ast.ImportFrom) and n.module in imported
+        for a in n.names
+        if a.name in imported[n.module] and f"{n.module}.{a.name}" not in trees
+    ]
+    assert not handed_on

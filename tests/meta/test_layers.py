@@ -80,6 +80,58 @@ def test_nothing_imports_upwards(file: Path) -> None:
     assert not upward
 
 
+EXPERIMENTS = (
+    "settings",
+    "score",
+    "choose",
+    "results",
+    "cells",
+    "budget",
+    "deciding",
+    "paper",
+    "corpus",
+    "directions",
+    "steering",
+    "density",
+    "dictionaries",
+    "probes",
+    "candidates",
+    "ablation",
+    "combination",
+    "protocol",
+    "mixtures",
+    "power",
+    "reasoner",
+)
+"""The order within experiments/, lowest first: modules that all share, packages, and what stands over them."""
+
+
+def floor(file: Path) -> int:
+    """Where a package of experiments/ stands among the others; -1 for all that lies in no such package."""
+    parts = file.relative_to(PACKAGE).parts
+    return EXPERIMENTS.index(parts[1]) if parts[0] == "experiments" and len(parts) > 2 else -1
+
+
+def unit_of(module: str) -> str:
+    """The package or flat module of `multidir.experiments.x.y`."""
+    return module.split(".")[2]
+
+
+@pytest.mark.parametrize(
+    "file", [f for f in FILES if part_of(f) == "experiments"], ids=lambda f: str(f.relative_to(PACKAGE))
+)
+def test_nor_upwards_within_experiments(file: Path) -> None:
+    mine = EXPERIMENTS.index(file.relative_to(PACKAGE).parts[1].removesuffix(".py"))
+    units = {unit_of(name) for name in imports(file) if name.startswith("multidir.experiments.")}
+    assert not {unit for unit in units if EXPERIMENTS.index(unit) > mine}
+
+
+def test_every_experiment_has_its_place() -> None:
+    assert {f.relative_to(PACKAGE).parts[1].removesuffix(".py") for f in FILES if part_of(f) == "experiments"} == {
+        *EXPERIMENTS
+    }
+
+
 @pytest.mark.parametrize("file", [f for f in FILES if part_of(f) in PURE], ids=lambda f: str(f.relative_to(PACKAGE)))
 def test_pure_layers_are_pure(file: Path) -> None:
     assert {name.split(".")[0] for name in imports(file, at_import_only=True)} <= LIGHT

@@ -15,15 +15,17 @@ def first_line(file: Path) -> str:
 
 
 def write_map() -> None:
-    from tests.meta.test_layers import FILES, part_of, rank
+    from tests.meta.test_layers import FILES, floor, part_of, rank
 
     readme = PACKAGE / "README.md"
     head = readme.read_text(encoding="utf-8").partition(BEGIN)[0]
     lines = [BEGIN]
-    for part, files in groupby(sorted(FILES, key=lambda f: (rank(part_of(f)), f)), key=part_of):
-        package = PACKAGE / part / "__init__.py"
-        title = f"### {part}/" if package.is_file() else f"### {part}"
-        lines += ["", title, "", *([first_line(package), ""] if package.is_file() else [])]
+    order = sorted(FILES, key=lambda f: (rank(part_of(f)), floor(f), f.parent, f))
+    for (part, folder), files in groupby(order, key=lambda f: (part_of(f), f.parent)):
+        package = folder / "__init__.py"
+        inside = folder != PACKAGE
+        title = f"### {folder.relative_to(PACKAGE)}/" if inside else f"### {part}"
+        lines += ["", title, "", *([first_line(package), ""] if inside else [])]
         lines += [f"- `{file.relative_to(PACKAGE)}` {first_line(file)}" for file in files]
     readme.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
 

@@ -13,7 +13,8 @@ from multidir.methods.window_rules import Offsets
 from multidir.records.direction import Direction
 from multidir.records.site import Site
 from multidir.records.text import Sentence, Trace
-from multidir.store.activations import ActivationStore, StoreSpec
+from multidir.store.activations import ActivationStore
+from multidir.store.spec import StoreSpec
 from multidir.types import Role
 
 D, N_TRACES, N_TOKENS, STEP = 12, 40, 120, 10

@@ -10,7 +10,8 @@ from multidir.methods.diffmeans import TraceSums
 from multidir.methods.window_rules import parse_window, window_sums, windows_of
 from multidir.records.site import Site
 from multidir.records.text import Sentence, Trace
-from multidir.store.activations import ActivationStore, StoreSpec
+from multidir.store.activations import ActivationStore
+from multidir.store.spec import StoreSpec
 from tests.methods.planted import ANNOTATOR, OFFSETS, SITE
 
 WHO, N_PROMPT = "hand/1", 5

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from tests.models.tiny import tiny_lm
 
 

@@ -24,7 +24,7 @@ from transformers import (
 from multidir.errors import ModelError
 from multidir.models.cache import RoomyCache, RoomyLayer, moves
 from multidir.models.generate import generate
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.models.sampling import Sampling
 from tests.models.tiny import tiny_llama, tiny_lm
 

@@ -7,7 +7,7 @@ import torch
 
 from multidir.errors import AlignmentError, ConfigError
 from multidir.models.capture import capture, length_batches
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.models.pipeline import prefetch
 from multidir.records.site import Site
 from multidir.store.portions import portions

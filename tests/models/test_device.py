@@ -9,7 +9,7 @@ import torch
 
 from multidir.models.capture import capture
 from multidir.models.device import Drain, compiled_blocks
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.records.site import Site
 from tests.models.tiny import tiny_lm
 

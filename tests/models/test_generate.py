@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from multidir.errors import AlignmentError, ConfigError, ModelError
-from multidir.models.generate import Generation, generate
-from multidir.models.load import LanguageModel
+from multidir.models.generate import generate
+from multidir.models.generation import Generation
+from multidir.models.language_model import LanguageModel
 from multidir.models.logprobs import mean_logprobs
 from multidir.models.sampling import Sampling
 

@@ -12,7 +12,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from multidir.errors import ConfigError, ModelError
 from multidir.models.blocks import check_site, decoder, decoder_blocks, width
 from multidir.models.hooks import residual_hook, residual_hooks
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.records.site import Site
 
 IDS = torch.tensor([[0, 5, 6, 7], [0, 9, 8, 7]])

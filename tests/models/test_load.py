@@ -15,7 +15,8 @@ from multidir.errors import ConfigError, MissingExtra, ModelError
 from multidir.models import packaged
 from multidir.models.capture import capture
 from multidir.models.generate import generate
-from multidir.models.load import LanguageModel, load_model
+from multidir.models.language_model import LanguageModel
+from multidir.models.load import load_model
 from multidir.models.logprobs import mean_logprobs
 from multidir.models.sampling import Sampling
 from multidir.models.source import locate

@@ -7,7 +7,7 @@ import torch
 from transformers import DynamicCache
 
 from multidir.models.blocks import cached
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.models.positions import absolute_positions, track_positions
 
 IDS = torch.tensor([[0, 5, 6, 7, 8], [2, 2, 0, 8, 7]])

@@ -11,7 +11,8 @@ import torch
 from multidir.models.align import decode_text, token_spans
 from multidir.models.capture import capture
 from multidir.models.generate import generate
-from multidir.models.load import LanguageModel, load_model, save_model
+from multidir.models.language_model import LanguageModel
+from multidir.models.load import load_model, save_model
 from multidir.models.prompting import encode, render_prompt
 from multidir.models.sampling import Sampling
 from multidir.records.intervention import Dose, Intervention

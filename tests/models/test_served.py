@@ -16,7 +16,7 @@ from multidir.chat.request import ChatModel
 from multidir.cli import main
 from multidir.config import Calls
 from multidir.errors import AlignmentError, ModelError
-from multidir.experiments.traces import write_traces
+from multidir.experiments.corpus.traces import write_traces
 from multidir.models.align import decode_text
 from multidir.models.generate import generate
 from multidir.models.load import save_model

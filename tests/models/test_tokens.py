@@ -13,7 +13,7 @@ from transformers import PreTrainedTokenizerFast
 
 from multidir.errors import AlignmentError, ConfigError, FormatError, ModelError
 from multidir.models.align import chars_to_tokens, decode_text, token_spans, trace_token_spans
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.models.prompting import encode, render_prompt
 from multidir.models.special import SpecialMap, differing_ids
 from multidir.records.text import Trace

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from multidir.errors import ModelError
-from multidir.models.load import LanguageModel, load_head, load_model
+from multidir.models.language_model import LanguageModel
+from multidir.models.load import load_head, load_model
 from multidir.models.unembedding import unembedding
 
 SOURCE = "shipped:tiny/reasoning-and"

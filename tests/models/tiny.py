@@ -6,7 +6,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
 from transformers import GenerationConfig, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 
 TEXTS = ["Wait, that is not right. Go back to 12 + 30 = 42.", "Hmm, maybe the café sells naïve crème brûlée."] * 4
 TEMPLATE = (

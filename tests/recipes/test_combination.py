@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from multidir.cli import main
-from multidir.experiments.combination_design import protocol
+from multidir.experiments.protocol.design import protocol
 from tests.experiments.pairs import table
 
 CELLS = protocol(3, n_random=20)

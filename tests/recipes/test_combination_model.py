@@ -13,7 +13,7 @@ from safetensors.numpy import load_file
 from multidir import resources
 from multidir.cli import main
 from multidir.config import Compute
-from multidir.experiments import combination_study
+from multidir.experiments.protocol import study as combination_study
 from multidir.recipes.preset import load_preset
 from multidir.recipes.study import run_study
 from multidir.records.combination import Combination
@@ -75,7 +75,7 @@ def test_what_was_measured_is_not_measured_again(runs: Path, monkeypatch: pytest
     files = {name: (run / name).stat().st_size for name in ("calibration-outcomes.jsonl", "next-reasoning.jsonl")}
     manifest = json.loads((run / "manifest.json").read_text())
     (run / "manifest.json").write_text(json.dumps({**manifest, "status": "interrupted"}))
-    monkeypatch.setattr("multidir.experiments.next_sentences.teacher_forced", None)
+    monkeypatch.setattr("multidir.experiments.protocol.next_sentences.teacher_forced", None)
     before = (run / "cells.csv").read_bytes()
     run_study(PRESET, Compute(runs=runs, batch_rows=128))
     assert {name: (run / name).stat().st_size for name in files} == files
@@ -87,7 +87,7 @@ def test_a_known_answer_that_is_read_wrong_ends_the_study(
 ) -> None:
     """With the labels of two plants exchanged, nothing is said on the directions."""
     plants = {**combination_study.PLANTS, "plant:and": Combination.ANTAGONISM}
-    monkeypatch.setattr("multidir.experiments.combination.PLANTS", plants)
+    monkeypatch.setattr("multidir.experiments.combination.verdicts.PLANTS", plants)
     last = PRESET.stages[-1]
     command = ["run", last.recipe, "--prompts", str(only(runs, "data/prompts")), "--runs", str(tmp_path)]
     command += ["--directions", str(only(runs, "train/cause-directions")), "--grid", "0.3", "--standing", "cause"]

@@ -13,7 +13,7 @@ import pytest
 from multidir.cli import main
 from multidir.errors import AlignmentError, DesignError
 from multidir.experiments import reasoner
-from multidir.experiments.labels import label_traces
+from multidir.experiments.corpus.labels import label_traces
 from multidir.experiments.reasoner import held_out, loss_rows
 from multidir.models.load import load_model
 from multidir.models.prompting import encode

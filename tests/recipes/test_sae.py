@@ -10,9 +10,9 @@ import pytest
 
 from multidir.cli import main
 from multidir.config import Compute
-from multidir.experiments.activations import capture_store
-from multidir.experiments.dictionary_data import jobs_of
-from multidir.experiments.settings import DictionaryChoice
+from multidir.experiments.corpus.activations import capture_store
+from multidir.experiments.dictionaries.data import jobs_of
+from multidir.experiments.dictionaries.settings import DictionaryChoice
 from multidir.models.align import decode_text
 from multidir.models.load import load_model
 from multidir.organism.corpus import Mixture, base_document

@@ -17,8 +17,8 @@ from multidir.records.site import Site
 from multidir.records.text import Sentence, Trace
 from multidir.records.verdict import Status, Verdict
 from multidir.report import blocks, figures
+from multidir.report.figures.store import channel_table, norm_table
 from multidir.report.page import Page, Provenance, Section, write_page
-from multidir.report.store_figures import channel_table, norm_table
 from multidir.report.tables import Interval
 from multidir.stats.estimate import Estimate
 from multidir.store.survey import Survey

@@ -12,9 +12,9 @@ from multidir.cli import main
 from multidir.errors import DesignError
 from multidir.records.site import Site
 from multidir.report import figures
+from multidir.report.figures.store import channel_table, norm_table
 from multidir.report.show import show
 from multidir.report.show_store import sparkline
-from multidir.report.store_figures import channel_table, norm_table
 from multidir.store.activations import ActivationStore
 from multidir.store.survey import Survey, survey
 from tests.report import demo

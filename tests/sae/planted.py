@@ -16,8 +16,8 @@ from multidir.sae.dictionary import Dictionary
 from multidir.sae.export import as_trained, finished
 from multidir.sae.learner import Learner
 from multidir.sae.spec import DictionarySpec, Training
-from multidir.store.activations import ActivationStore, StoreSpec
-from multidir.store.spec import Key
+from multidir.store.activations import ActivationStore
+from multidir.store.spec import Key, StoreSpec
 
 ARCHITECTURES = ("topk", "batchtopk", "jumprelu", "matryoshka", "standard", "crosscoder")
 

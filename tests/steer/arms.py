@@ -10,7 +10,7 @@ import torch
 
 from multidir.linalg.erase import erase
 from multidir.linalg.noise import combined, gaussian
-from multidir.models.generate import Generation
+from multidir.models.generation import Generation
 from multidir.records.direction import Direction
 from multidir.records.eraser import Eraser
 from multidir.records.intervention import Dose, Intervention, Noise

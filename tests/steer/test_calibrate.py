@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from multidir.errors import ConfigError
+from multidir.models.forced import Context
 from multidir.models.language_model import LanguageModel
 from multidir.records.intervention import Dose, Intervention, Noise
 from multidir.records.scope import Scope
 from multidir.records.site import Site
 from multidir.steer.calibrate import calibrate
-from multidir.steer.forced import Context, teacher_forced
+from multidir.steer.forced import teacher_forced
 from multidir.steer.steering import row_edits
 from tests.steer.arms import add, direction
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multidir.errors import ConfigError
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.records.direction import Direction
 from multidir.records.eraser import Eraser
 from multidir.records.intervention import Dose, Intervention, Noise

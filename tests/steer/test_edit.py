@@ -14,7 +14,7 @@ from multidir.errors import ConfigError, ModelError
 from multidir.models.blocks import cached
 from multidir.models.generate import generate
 from multidir.models.hooks import residual_hook
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.models.positions import track_positions
 from multidir.models.sampling import Sampling
 from multidir.records.site import Site

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from multidir.errors import AlignmentError, ConfigError, ModelError
-from multidir.models.forced import next_logits
+from multidir.models.forced import Context, next_logits
 from multidir.models.language_model import LanguageModel
 from multidir.models.logprobs import log_odds
 from multidir.records.intervention import Dose, Intervention, Noise
 from multidir.records.scope import Scope
 from multidir.records.site import Site
-from multidir.steer.forced import Context, Forced, teacher_forced, token_set
+from multidir.steer.forced import Forced, teacher_forced, token_set
 from multidir.steer.steering import Mixture, steer
 from tests.steer.arms import add, direction
 

@@ -8,7 +8,7 @@ import torch
 
 from multidir.errors import ConfigError, ModelError
 from multidir.models.capture import capture
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.models.positions import track_positions
 from multidir.records.intervention import Intervention
 from multidir.records.scope import Gate, Scope

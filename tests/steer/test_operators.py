@@ -16,7 +16,7 @@ from multidir.errors import ConfigError
 from multidir.linalg.basis import orthonormal_basis
 from multidir.linalg.erase import ConceptMoments
 from multidir.models.hooks import residual_hook
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.models.positions import track_positions
 from multidir.records.direction import Direction
 from multidir.records.eraser import Eraser

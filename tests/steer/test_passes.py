@@ -14,8 +14,9 @@ from transformers import DynamicCache
 
 from multidir.errors import ModelError
 from multidir.models.blocks import cached
-from multidir.models.generate import Generation, generate
-from multidir.models.load import LanguageModel
+from multidir.models.generate import generate
+from multidir.models.generation import Generation
+from multidir.models.language_model import LanguageModel
 from multidir.models.positions import Positions, track_positions
 from multidir.models.sampling import Sampling
 from multidir.records.intervention import Intervention

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from multidir.errors import ModelError
-from multidir.models.generate import Generation, generate
-from multidir.models.load import LanguageModel
+from multidir.models.generate import generate
+from multidir.models.generation import Generation
+from multidir.models.language_model import LanguageModel
 from multidir.models.sampling import Sampling
 from multidir.records.eraser import Eraser
 from multidir.records.intervention import Dose, Intervention

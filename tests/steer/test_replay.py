@@ -17,8 +17,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from multidir.models.device import StepRecorder
-from multidir.models.generate import Generation, generate
-from multidir.models.load import LanguageModel
+from multidir.models.generate import generate
+from multidir.models.generation import Generation
+from multidir.models.language_model import LanguageModel
 from multidir.models.sampling import Sampling
 from multidir.records.eraser import Eraser
 from multidir.records.intervention import Dose, Intervention, Noise

@@ -12,7 +12,7 @@ from multidir.errors import ConfigError, ModelError
 from multidir.models.blocks import cached
 from multidir.models.capture import capture
 from multidir.models.generate import generate
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.models.sampling import Sampling
 from multidir.records.intervention import Dose, Intervention
 from multidir.records.scope import Gate, Scope

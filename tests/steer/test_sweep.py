@@ -7,7 +7,7 @@ import torch
 
 from multidir.errors import AlignmentError, ConfigError, ModelError
 from multidir.models.generate import generate
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.models.sampling import Sampling
 from multidir.records.scope import Scope
 from multidir.records.site import Site

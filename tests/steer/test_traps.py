@@ -16,7 +16,7 @@ from multidir.errors import ConfigError, DesignError, ModelError
 from multidir.models.blocks import cached
 from multidir.models.capture import capture
 from multidir.models.generate import generate
-from multidir.models.load import LanguageModel
+from multidir.models.language_model import LanguageModel
 from multidir.models.positions import track_positions
 from multidir.models.sampling import Sampling
 from multidir.records.direction import Direction

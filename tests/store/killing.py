@@ -25,8 +25,9 @@ from typing import NamedTuple
 import numpy as np
 
 from multidir.errors import FormatError
-from multidir.store.activations import ActivationStore, StoreWriter
+from multidir.store.activations import ActivationStore
 from multidir.store.portions import portions
+from multidir.store.writer import StoreWriter
 from tests.store.stores import ANNOTATOR, activations_of, folder_bytes, make_sentences, make_traces, spec
 
 LENGTHS = np.random.default_rng(0).integers(1, 30, size=60).tolist()

@@ -10,10 +10,10 @@ import numpy as np
 
 from multidir.records.site import Site
 from multidir.records.text import Sentence, Trace
-from multidir.store.activations import ActivationStore, StoreSpec
+from multidir.store.activations import ActivationStore
 from multidir.store.bf16 import decode, to_bits
 from multidir.store.shuffle import ShufflePlan
-from multidir.store.spec import Key
+from multidir.store.spec import Key, StoreSpec
 
 D = 6
 SITES = (Site(2), Site(3, "resid_pre"))

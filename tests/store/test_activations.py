@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from multidir.errors import AlignmentError, ConfigError, DesignError
 from multidir.records.site import Site
-from multidir.store.activations import ActivationStore, StoreSpec
-from multidir.store.runs import input_hash
+from multidir.store.activations import ActivationStore
+from multidir.store.run_files import input_hash
+from multidir.store.spec import StoreSpec
 from tests.store.conftest import Made
 from tests.store.stores import (
     LENGTHS,

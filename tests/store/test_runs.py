@@ -13,7 +13,9 @@ import pytest
 from multidir.errors import ConfigError, FormatError
 from multidir.store.atomic import write_json_atomic
 from multidir.store.locks import FolderLock
-from multidir.store.runs import find_runs, input_hash, open_run, read_manifest, verify_run
+from multidir.store.manifest_file import read_manifest
+from multidir.store.run_files import find_runs, input_hash, verify_run
+from multidir.store.runs import open_run
 
 CONFIG = {"layers": [10, 11], "seed": 7, "nested": {"judge_seed": 1}, "compute": {"batch": 4}, "store": Path("a/b")}
 

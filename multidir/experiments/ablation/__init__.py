@@ -1,0 +1,1 @@
+"""Directions taken out: what goes, what stays, what can still be read."""

@@ -1,0 +1,1 @@
+"""Everything that may be worth steering: found, measured and ordered."""

@@ -1,0 +1,1 @@
+"""From problems to traces, labels and stored activations, written here or published."""

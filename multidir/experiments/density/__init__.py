@@ -1,0 +1,1 @@
+"""Where along a trace the projection on a direction rises, and which tokens are there."""

@@ -1,0 +1,1 @@
+"""Training sparse dictionaries, and what they are worth."""

@@ -1,0 +1,1 @@
+"""Learned mixtures of directions, and the contest that they enter."""

@@ -1,0 +1,1 @@
+"""What the paper claims and published, and our numbers beside it."""
