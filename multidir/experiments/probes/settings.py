@@ -56,11 +56,11 @@ class Probes:
         if empty := [name for name in lists if not getattr(self, name)]:
             raise ConfigError(f"--{' --'.join(name.replace('_', '-') for name in empty)} need a value at least")
         numbers = (*self.penalties, *self.lasso_penalties, self.sparse_penalty, *self.pool_ridges)
-        if min(numbers) <= 0 or min(self.ks) < 1 or self.folds < 3 or self.shuffles < 1:
+        if min(numbers) <= 0 or min(*self.ks, self.shuffles, self.pool) < 1 or self.folds < 3:
             raise ConfigError(
                 f"--penalties {self.penalties}, --lasso-penalties {self.lasso_penalties} and --pool-ridges "
-                f"{self.pool_ridges} are above 0, --ks {self.ks} and --shuffles {self.shuffles} at least 1, and "
-                f"--folds {self.folds} at least 3"
+                f"{self.pool_ridges} are above 0, --ks {self.ks}, --shuffles {self.shuffles} and --pool {self.pool} at "
+                f"least 1, and --folds {self.folds} at least 3"
             )
         if min(self.offsets) >= 0 or not all(0 < rate < 1 for rate in self.false_alarms):
             raise ConfigError(

@@ -258,6 +258,8 @@ def test_a_label_that_nobody_has_and_a_place_that_is_not_there_are_refused(store
         probe_study(store, replace(SMALL, pool=9), None, 50, 0, Solver())
     with pytest.raises(ConfigError, match="and --folds 2 at least 3"):
         replace(SMALL, folds=2)
+    with pytest.raises(ConfigError, match="--pool 0 at least 1"):
+        replace(SMALL, pool=0)
     with pytest.raises(ConfigError, match=r"an offset before the sentence .*; got --offsets \(0,\)"):
         replace(SMALL, offset=0, offsets=(0,))
     with pytest.raises(ConfigError, match="--lasso-penalties --ks need a value"):
