@@ -39,7 +39,7 @@ def only(runs: Path, recipe: str) -> Path:
 
 def test_it_ends_in_a_report_that_needs_no_network(study: Path) -> None:
     page = (only(study, "analysis/report") / "report.html").read_text(encoding="utf-8")
-    assert "Which directions make this model pair backtrack?" in page
+    assert "Which directions make this model pair backtrack, and do they add or interact?" in page
     assert "<svg" in page
     assert 'src="http' not in page
     assert 'href="http' not in page
