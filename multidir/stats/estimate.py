@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from scipy.special import stdtrit
@@ -76,6 +76,11 @@ class Estimate:
         known = math.isfinite(error) and error > 0 and n > 1
         half = error * float(stdtrit(n - 1 if freedom is None else freedom, (1 + level) / 2)) if known else math.nan
         return cls(value, value - half, value + half, n, method, scale, level)
+
+    def times(self, factor: float) -> Self:
+        """The same in another unit, or with the sign of the opposite."""
+        low, high = sorted((factor * self.low, factor * self.high)) if self.has_interval else (math.nan, math.nan)
+        return replace(self, value=factor * self.value, low=low, high=high)
 
     @property
     def has_interval(self) -> bool:

@@ -1,20 +1,17 @@
-"""What a run folder holds: its outputs, hashed, checked again later, and found."""
+"""What a run folder holds: its outputs, hashed, and checked again later."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from multidir.errors import ConfigError, FormatError
+from multidir.errors import ConfigError
 from multidir.progress import each
 from multidir.store.atomic import PARTIAL, sha256_file, sha256_json
 from multidir.store.locks import NAME as LOCK
 from multidir.store.manifest_file import MANIFEST, read_manifest
 from multidir.store.provenance import fingerprint_model
-
-log = logging.getLogger(__name__)
 
 FORMAT = "multidir-run"
 VERSION = 1
@@ -104,16 +101,3 @@ def verify_run(path: Path) -> list[str]:
     extra = [file.relative_to(path).as_posix() for file in output_files(path)]
     problems += [f"{name} was added after the run" for name in extra if name not in known]
     return problems
-
-
-def find_runs(root: Path) -> list[Path]:
-    """Folders below `root` that hold a run, by recipe and date; anything else is passed over."""
-    found = []
-    for file in sorted(Path(root).rglob(MANIFEST)):
-        try:
-            read_manifest(file.parent, FORMAT, VERSION)
-        except FormatError as error:
-            log.debug("%s", error)
-        else:
-            found.append(file.parent)
-    return found

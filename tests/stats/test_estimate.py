@@ -36,3 +36,9 @@ def test_an_estimate_is_written_with_its_interval(estimate: Estimate, spec: str,
 )
 def test_a_share_is_written_in_percent(ends: tuple[float, float, float], text: str) -> None:
     assert Estimate(*ends, 10, "Wilson").percent == text
+
+
+def test_another_sign_turns_the_interval_round_and_an_unknown_one_stays_unknown() -> None:
+    turned = Estimate(0.1, -0.1, 0.4, 10, "t").times(-100)
+    assert (turned.value, turned.low, turned.high, turned.n) == (-10.0, -40.0, 10.0, 10)
+    assert not Estimate(0.1, math.nan, math.nan, 1, "t").times(-1).has_interval

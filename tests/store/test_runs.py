@@ -14,7 +14,7 @@ from multidir.errors import ConfigError, FormatError
 from multidir.store.atomic import write_json_atomic
 from multidir.store.locks import FolderLock
 from multidir.store.manifest_file import read_manifest
-from multidir.store.run_files import find_runs, input_hash, verify_run
+from multidir.store.run_files import input_hash, verify_run
 from multidir.store.runs import open_run
 
 CONFIG = {"layers": [10, 11], "seed": 7, "nested": {"judge_seed": 1}, "compute": {"batch": 4}, "store": Path("a/b")}
@@ -45,7 +45,6 @@ def test_a_run_is_named_and_complete(tmp_path: Path) -> None:
     assert manifest["seconds"] >= 0
     assert not (run.path / "lock").exists()
     assert verify_run(run.path) == []
-    assert find_runs(tmp_path) == [run.path]
 
 
 def test_manifest_names_no_place_of_this_machine(tmp_path: Path) -> None:
@@ -166,7 +165,6 @@ def test_broken_manifests_have_their_sentences(tmp_path: Path) -> None:
     write_json_atomic(tmp_path / "manifest.json", {"format": "multidir-run", "version": 99})
     with pytest.raises(FormatError, match="version 99, this multidir reads up to 1; update"):
         read_manifest(tmp_path, "multidir-run", 1)
-    assert find_runs(tmp_path) == []
 
 
 def test_two_writers_of_one_run_are_refused(tmp_path: Path) -> None:

@@ -111,5 +111,4 @@ def _estimate(row: pd.Series, column: str) -> Estimate:
 
 def told(row: pd.Series, measure: Measure) -> str:
     """The measure with its interval, in the unit it is read in."""
-    value, low, high = (measure.times * row[f"{measure.column}{end}"] for end in ("", "_low", "_high"))
-    return f"{Estimate(value, low, high, int(row['n_prompts']), ''):+.{measure.digits}f}"
+    return f"{_estimate(row, measure.column).times(measure.times):+.{measure.digits}f}"

@@ -38,7 +38,7 @@ def _verdict(contest: Contest, matched: Matched, rival: str, words: str, suppres
     sign = -1.0 if suppress else 1.0
     gap = contest.held[matched].mean(contest.place("mixture"), contest.weights, contest.place(rival))
     shares = None if contest.whole is None else contest.whole.difference("mixture", rival, matched)
-    shares = None if shares is None else _signed(shares, sign)
+    shares = None if shares is None else shares.times(sign)
     warning = f" {NO_SYNERGY}" if rival.startswith("single ") else ""
     what = "suppresses backtracking more" if suppress else "makes for more backtracking"
     estimates = {"log-odds": gap, **({} if shares is None else {"share of sentences": shares})}
@@ -46,7 +46,7 @@ def _verdict(contest: Contest, matched: Matched, rival: str, words: str, suppres
         claim=f"The learned mixture {what} than {words} at {WORDS[matched]}.",
         status=_status(list(estimates.values())),
         because=(
-            f"At {WORDS[matched]} it moves the log-odds by {_interval(gap, 2)} more than {words} on {gap.n} held-out "
+            f"At {WORDS[matched]} it moves the log-odds by {gap:+.2f} more than {words} on {gap.n} held-out "
             f"prompts{_in_texts(shares)}. {_curse(contest, matched)}{warning}"
         ),
         rule=RULE,
@@ -61,23 +61,10 @@ def _status(gaps: list[Estimate]) -> Status:
     return Status.REFUTED if any(below) and not any(above) else Status.UNDETERMINED
 
 
-def _signed(gap: Estimate, sign: float) -> Estimate:
-    if sign > 0:
-        return gap
-    return Estimate(-gap.value, -gap.high, -gap.low, gap.n, gap.method, gap.scale, gap.level)
-
-
-def _interval(gap: Estimate, decimals: int, times: float = 1.0) -> str:
-    ends = (
-        f"[{times * gap.low:.{decimals}f}, {times * gap.high:.{decimals}f}]" if gap.has_interval else "[not estimable]"
-    )
-    return f"{times * gap.value:+.{decimals}f} {ends}"
-
-
 def _in_texts(shares: Estimate | None) -> str:
     if shares is None:
         return ""
-    return f", and the share of backtracking sentences by {_interval(shares, 1, 100)} points on {shares.n} new problems"
+    return f", and the share of backtracking sentences by {shares.times(100):+.1f} points on {shares.n} new problems"
 
 
 def _curse(contest: Contest, matched: Matched) -> str:
@@ -98,7 +85,7 @@ def _curse(contest: Contest, matched: Matched) -> str:
 def headline_of(verdicts: list[Verdict]) -> str:
     """All claims in one line, and the warning."""
     words = {Status.SUPPORTED: "yes", Status.REFUTED: "no", Status.UNDETERMINED: "open", Status.INVALID: "invalid"}
-    parts = [f"{v.claim.rstrip('.')}: {words[v.status]}, {_interval(v.estimates['log-odds'], 2)}" for v in verdicts]
+    parts = [f"{v.claim.rstrip('.')}: {words[v.status]}, {v.estimates['log-odds']:+.2f}" for v in verdicts]
     start = verdicts[0].claim.partition(" than ")[0]
     rest = [part.removeprefix(f"{start} ") for part in parts[1:]]
     return f"{parts[0]}; {'; '.join(rest)} (log-odds on held-out prompts). {NO_SYNERGY}"

@@ -25,6 +25,7 @@ from multidir.methods.probe_logistic import Solver
 from multidir.methods.probe_rows import find_rows
 from multidir.records.direction import DirectionSet
 from multidir.records.site import Site
+from multidir.stats.estimate import Estimate
 from multidir.store.activations import ActivationStore
 from multidir.types import Role
 
@@ -118,10 +119,9 @@ def headline(table: pd.DataFrame, warning: pd.DataFrame) -> str:
         f"; the planted rule permits {mine.loc['planted rule', 'auroc']:.3f}" if "planted rule" in mine.index else ""
     )
     early = warning[warning["role"] == best["role"]]
-    known = best["auroc_low"] == best["auroc_low"]
-    ends = f"[{best['auroc_low']:.3f}, {best['auroc_high']:.3f}]" if known else "[not estimable]"
+    auroc = Estimate(best["auroc"], best["auroc_low"], best["auroc_high"], int(best["n_prompts"]), "")
     return (
         f"a logistic probe of the {best['role']} model at {best['site']}, offset {best['offset']}, tells what is next "
-        f"with AUROC {best['auroc']:.3f} {ends} ({best['n_positive']:.0f} of {best['n_sentences']:.0f} sentences, "
+        f"with AUROC {auroc:.3f} ({best['n_positive']:.0f} of {best['n_sentences']:.0f} sentences, "
         f"prompts held out); text alone reaches {text['auroc']:.3f}{ceiling}; {warning_sentence(early)}"
     )
