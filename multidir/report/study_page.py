@@ -52,7 +52,7 @@ TABLES = {
     "groups": "Interactions by model and category",
     "contest": "Mixtures and what they must beat, in written texts",
     "texts": "Mixtures and what they must beat, in whole texts",
-    "front": "Effect, divergence and loops; `front` are those that none beats in all three",
+    "front": "Effect, divergence and lost texts; `front` are those that none beats in all three",
     "weights": "Weights of the mixtures",
     "search": "What the search on whole texts tried",
     "moebius": "Log-odds of every set of directions, by index",
